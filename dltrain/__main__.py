@@ -1,0 +1,5 @@
+"""python -m dltrain is the same as dltrain."""
+
+from dltrain.cli import main
+
+main()

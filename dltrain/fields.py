@@ -1,0 +1,104 @@
+"""The types that keys of a config may have, with their bounds and conversions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SkipValidation, WithJsonSchema
+
+Count = Annotated[int, Field(ge=1)]  # 1, 2, 3 …
+Natural = Annotated[int, Field(ge=0)]  # 0, 1, 2 …
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]  # a part of a whole
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=200)]
+
+
+def listed(value: Any) -> Any:
+    """A bare value where a list may stand is a list of one; lists become tuples."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _per_axis(low: int) -> Any:
+    items = Annotated[int, Field(ge=low)]
+    schema = {"anyOf": [{"type": "integer", "minimum": low}, {"type": "array", "items": {"type": "integer"}}]}
+    return Annotated[tuple[items, ...], Field(min_length=1), BeforeValidator(listed), WithJsonSchema(schema)]
+
+
+PerAxis = _per_axis(1)  # one number for all spatial axes, or a list, one each: kernel_size, stride, dilation
+PerAxisFromZero = _per_axis(0)  # pad
+
+
+def spread(values: tuple[int, ...], axes: int) -> tuple[int, ...] | None:
+    """One number a spatial axis: (3,) over 2 axes is (3, 3); None where the count does not fit."""
+    if len(values) == 1:
+        return values * axes
+    return values if len(values) == axes else None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Marks a field whose value is chosen by name from a registry: {type: X, its keys}, or bare X."""
+
+    registry: str
+    many: bool = False
+
+
+def chosen(registry: str, many: bool = False) -> Any:
+    return Annotated[SkipValidation[Any], Chosen(registry, many)]
+
+
+UNITS = {
+    "": "iterations", "iteration": "iterations", "iterations": "iterations", "epoch": "epochs", "epochs": "epochs",
+    "s": "seconds", "min": "minutes", "h": "hours",
+}  # fmt: skip
+SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length of training: 500 (iterations), "3 epochs", "20 min"."""
+
+    amount: float
+    unit: Literal["iterations", "epochs", "seconds"] = "iterations"
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.unit}"
+
+    def iterations(self, per_epoch: float) -> int:
+        """In iterations, at `per_epoch` of them an epoch; an epoch ends at the first iteration that completes it."""
+        if self.unit == "seconds":
+            raise ValueError("a time has no length in iterations")
+        amount = self.amount if self.unit == "iterations" else self.amount * per_epoch
+        return max(1, int(-(-amount // 1)))
+
+
+def span(value: Any) -> Any:
+    """500, "5 epochs" or "20 min" as a Span."""
+    if isinstance(value, Span):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be a number of iterations, or a text like 3 epochs, 20 min")
+    match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?)\s*([a-z]*)\s*", str(value))
+    if not match or match[2] not in UNITS:
+        raise ValueError(f"cannot be {value!r}; write 500 (iterations), 3 epochs, 20 min or 2 h")
+    amount, unit = float(match[1]), UNITS[match[2]]
+    if amount <= 0 or amount == float("inf"):
+        raise ValueError("must be greater than 0; null switches it off")
+    if unit in SECONDS:
+        return Span(amount * SECONDS[unit], "seconds")
+    if unit == "iterations" and amount != int(amount):
+        raise ValueError("counts whole iterations; write 500, or 0.5 epochs")
+    return Span(amount, unit)  # type: ignore[arg-type]
+
+
+_SPAN = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9.eE+-]+ *[a-z]*$"}]}
+Interval = Annotated[Span, BeforeValidator(span), WithJsonSchema(_SPAN)]
+
+
+def bare(key: str) -> BeforeValidator:
+    """A section with one main value takes it bare: `snapshot: 5 epochs` is {interval: 5 epochs}."""
+    return BeforeValidator(lambda value: value if value is None or isinstance(value, dict) else {key: value})

@@ -1,0 +1,82 @@
+"""What a layer is.  The layers themselves are in layers/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Protocol
+
+from dltrain.ops.signature import Tracer
+from dltrain.registry import LAYERS
+from dltrain.tensor import Blob, DType, Param, Shape, Tensor
+
+__all__ = ["Blob", "Layer", "Param", "Shape", "Tensor", "layer"]
+
+layer = LAYERS.add  # @layer("Pooling") makes a dataclass of keyword fields and registers it, once
+
+
+class Site(Protocol):
+    """Where a layer stands: the graph under construction, which hands out handles."""
+
+    def param(self, layer: Layer, role: str, shape: Shape, filler: str) -> Param: ...
+    def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor: ...
+    def buffer(self, layer: Layer, role: str, shape: Shape) -> Tensor: ...
+    def tally(self, layer: Layer, role: str, size: int) -> Tensor: ...
+
+
+class Layer:
+    """Traced once per graph: `setup` promises shapes, `forward` and `backward` emit calls of `ops` over handles.
+
+    setup(*bottom shapes) -> top shape (or a list of them; [] where there is no top)
+        asks for params, states and buffers, keeps the handles in attributes that are no fields;
+        refuses what cannot be with Refusal(key, why)
+    forward(*bottoms, *tops)        top.data     from bottom.data
+    backward(*bottoms, *tops)       bottom.grad  from top.grad, written once, where bottom.wants_grad;
+                                    each param's grad is added to
+
+    The names of setup's arguments are the roles of the bottoms; one with a default may be left out, *xs takes any number.
+    A layer never looks at data, allocates, or names a device, a memory layout or another layer.
+    """
+
+    type: ClassVar[str]
+    kind: ClassVar[Literal["layer", "loss", "metric"]] = "layer"
+    random: ClassVar[bool] = False  # draws random numbers
+    cuts: ClassVar[bool] = False  # its top's size depends on data: forward writes self.rows, setup reads self.kept
+    more_tops: ClassVar[tuple[str, ...]] = ()  # roles of the tops after the first, made only if read
+    fixed: ClassVar[tuple[str, ...]] = ("label", "weight")  # bottoms that never get a gradient
+    higher_is_better: ClassVar[bool] = False  # of a loss or metric
+
+    setup: Callable[..., Any]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+    # the graph gives these
+    name: str = ""
+    site: Site
+    ops: Tracer
+    train: bool = True
+    seed: int = 0
+    step: Tensor  # how many forward passes there have been: one number
+    kept: int | None = None
+    rows: Tensor
+    sums: Tensor
+
+    def param(self, role: str, shape: tuple[int, ...], filler: str) -> Param:
+        """A learnable array, in the snapshot as a weight; `filler` names its default first values."""
+        return self.site.param(self, role, Shape(shape), filler)
+
+    def state(self, role: str, shape: tuple[int, ...], init: float = 0.0, per_split: bool = False) -> Tensor:
+        """An array that outlives the step and is in the snapshot: one for all splits, or one a split."""
+        return self.site.state(self, role, Shape(shape), init, per_split)
+
+    def buffer(self, role: str, shape: tuple[int, ...], dtype: DType = "float") -> Tensor:
+        """An array that lives as long as the plan finds readers for it."""
+        return self.site.buffer(self, role, Shape(shape, dtype))
+
+    def tally(self, size: int = 2) -> Tensor:
+        """The sums behind a score, added up over batches: (total, weight), or what `score` is a function of."""
+        return self.site.tally(self, "sums", size)
+
+    @staticmethod
+    def score(sums: Any) -> float:
+        """The score from the sums over all batches: total / weight."""
+        return float(sums[0] / sums[1]) if sums[1] else 0.0

@@ -1,0 +1,65 @@
+"""Random numbers without a state: Philox4x32-10, a pure function of a key and a counter.
+
+Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.  The key comes from the seed and the
+purpose; the counter holds the forward count and the logical index of the element, so that layout, chunks and threads do not
+matter.  Word i of a stream is word i % 4 of block i // 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+M0, M1 = 0xD2511F53, 0xCD9E8D57
+W0, W1 = 0x9E3779B9, 0xBB67AE85
+LOW = np.uint64(0xFFFFFFFF)
+HIGH = np.uint64(32)
+
+Words = np.ndarray[Any, np.dtype[np.uint32]]
+
+
+def key(seed: int, purpose: str, rank: int = 0) -> tuple[int, int]:
+    """Two 32-bit words for one use of randomness: ("drop1", "order", "filler conv1.weight" …)."""
+    digest = hashlib.sha256(f"{seed}/{rank}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
+def block(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
+    """Ten rounds on four counter words (uint64 arrays holding 32 bits each)."""
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(M0), c2 * np.uint64(M1)
+        c0, c1, c2, c3 = (p1 >> HIGH) ^ c1 ^ np.uint64(k0), p1 & LOW, (p0 >> HIGH) ^ c3 ^ np.uint64(k1), p0 & LOW
+        k0, k1 = (k0 + W0) & 0xFFFFFFFF, (k1 + W1) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+def words(key: tuple[int, int], count: int, size: int, start: int = 0) -> Words:
+    """`size` 32-bit words of the stream (key, count), from word `start` on."""
+    blocks = np.arange(start // 4, (start + size + 3) // 4, dtype=np.uint64)
+    counter = (blocks & LOW, blocks >> HIGH, np.uint64(count & 0xFFFFFFFF), np.uint64(count >> 32))
+    quads = np.stack(np.broadcast_arrays(*block(counter, key)), axis=-1).astype(np.uint32)
+    return quads.reshape(-1)[start % 4 : start % 4 + size]
+
+
+def uniform(key: tuple[int, int], count: int, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """`size` numbers in [0, 1), 53 bits each."""
+    pairs = words(key, count, 2 * size).reshape(size, 2).astype(np.uint64)
+    return ((pairs[:, 0] >> np.uint64(5)) * 67108864.0 + (pairs[:, 1] >> np.uint64(6))) / 9007199254740992.0
+
+
+def normal(key: tuple[int, int], count: int, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """`size` numbers of the standard normal distribution: r = sqrt(-2 log(1 - u)), angle 2 pi v (Box & Muller 1958)."""
+    half = (size + 1) // 2
+    u, v = uniform(key, count, 2 * half).reshape(2, half)
+    r, angle = np.sqrt(-2.0 * np.log1p(-u)), 2.0 * np.pi * v
+    return np.concatenate([r * np.cos(angle), r * np.sin(angle)])[:size]
+
+
+def permutation(key: tuple[int, int], count: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """An order of 0 .. size - 1: the ranks of random 64-bit numbers (ties keep their order)."""
+    pairs = words(key, count, 2 * size).reshape(size, 2).astype(np.uint64)
+    return np.argsort((pairs[:, 0] << HIGH) | pairs[:, 1], kind="stable")

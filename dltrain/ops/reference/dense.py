@@ -1,0 +1,37 @@
+"""Matrix products: what an InnerProduct layer does."""
+
+from typing import Any
+
+import numpy as np
+
+from dltrain.ops.signature import Add, In, Out, op
+
+
+def macs(args: dict[str, Any]) -> int:
+    """Two operations for each product: 2 N O K"""
+    rows = (args.get("y") or args["dy"]).shape
+    columns = (args.get("x") or args.get("dx")).shape[1]
+    return int(2 * rows[0] * rows[1] * columns)
+
+
+@op(flops=macs)
+def inner_product(x: In, w: In, b: In, y: Out) -> None:
+    """y = x w' + b          x (N, K), w (O, K), b (O)"""
+    y[...] = x @ w.T
+    if b is not None:
+        y += b
+
+
+@op(flops=macs)
+def inner_product_dx(w: In, dy: In, dx: Out) -> None:
+    """dx = dy w"""
+    dx[...] = dy @ w
+
+
+@op(flops=macs)
+def inner_product_dw(x: In, dy: In, dw: Add, db: Add) -> None:
+    """dw += dy' x;   db += sum of dy over the samples"""
+    if dw is not None:
+        dw += dy.T @ x
+    if db is not None:
+        db += np.sum(dy, axis=0)

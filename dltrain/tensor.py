@@ -1,0 +1,78 @@
+"""Handles: what a layer works on while it is traced.  They have a name, a shape and a type, but no memory yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import prod
+from typing import Literal
+
+DType = Literal["float", "index", "double", "byte"]  # float is the engine's; index int32; double float64; byte uint8
+Home = Literal["arena", "input", "param", "param_grad", "slot", "state", "scalar", "tally"]
+
+
+class Shape(tuple[int, ...]):
+    """Sizes, axis 0 being the sample, and the type of the elements."""
+
+    dtype: DType
+
+    def __new__(cls, sizes: Iterable[int], dtype: DType = "float") -> Shape:
+        made = super().__new__(cls, sizes)
+        made.dtype = dtype
+        return made
+
+    @property
+    def count(self) -> int:
+        return prod(self)
+
+    def __str__(self) -> str:
+        return " x ".join(str(size) for size in self) or "one number"
+
+
+@dataclass(eq=False)
+class Tensor:
+    """One array of a graph.  `root`, where it is set, is the tensor whose memory this one is a view of, from `start` on."""
+
+    name: str
+    shape: Shape
+    home: Home = "arena"
+    root: Tensor | None = field(default=None, repr=False)
+    start: int = 0  # in elements of the root
+
+    @property
+    def dtype(self) -> DType:
+        return self.shape.dtype
+
+    @property
+    def storage(self) -> Tensor:
+        """The tensor that owns the memory."""
+        return self if self.root is None else self.root.storage
+
+    @property
+    def offset(self) -> int:
+        """Where this begins in its storage, in elements."""
+        return 0 if self.root is None else self.start + self.root.offset
+
+    def __str__(self) -> str:
+        return f"{self.name}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(eq=False)
+class Blob:
+    """What flows between layers: values, and the gradient of the loss by them (None where nobody wants it)."""
+
+    data: Tensor
+    grad: Tensor | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return self.data.shape
+
+    @property
+    def wants_grad(self) -> bool:
+        return self.grad is not None
+
+
+@dataclass(eq=False)
+class Param(Blob):
+    """A learnable array of a layer.  Its gradient is added to, never overwritten; None where it is frozen."""

@@ -1,0 +1,51 @@
+"""Accuracy: how often the right class is among the best."""
+
+from dltrain.errors import Refusal
+from dltrain.fields import Count
+from dltrain.layer import Blob, Layer, Shape, layer
+
+
+@layer("Accuracy")
+class Accuracy(Layer):
+    """y = share of places where fewer than top_k other classes score at least as high as the label's class.
+
+    bottoms x      (N, C, ...)       scores
+            label  (N, ...)          classes 0 .. C - 1, x without `axis`
+            weight (N) or as label   optional
+    top     y      one number
+
+    Ties count against, as in Caffe: a net that gives every class the same score is never right.
+    """
+
+    kind = "metric"
+    higher_is_better = True
+
+    axis: int = 1
+    top_k: Count = 1
+    ignore_label: int | None = None
+
+    def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
+        self.at = self.axis + len(x) if self.axis < 0 else self.axis
+        if not 0 < self.at < len(x):
+            raise Refusal("axis", f"{self.axis} is not an axis of {x} after the sample axis")
+        places = (*x[: self.at], *x[self.at + 1 :])
+        if tuple(label) != places or label.dtype == "float":
+            raise Refusal("bottom", f"the label must be {Shape(places)} integers for scores of {x}, not {label} of {label.dtype}")
+        if weight is not None and tuple(weight) not in ((x[0],), places):
+            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        if self.top_k > x[self.at]:
+            raise Refusal("top_k", f"{self.top_k} is more than the {x[self.at]} classes")
+        self.hit = self.buffer("hit", places)
+        self.z = self.buffer("z", (1,))
+        self.sums = self.tally()
+        return Shape((1,))
+
+    def forward(self, *blobs: Blob) -> None:
+        x, label, *weight, y = (blob.data for blob in blobs)
+        w = weight[0] if weight else None
+        self.ops.hits(x, label, w, self.hit, self.at, self.top_k, self.ignore_label)
+        self.ops.weigh(label, w, self.z, "valid", self.ignore_label)
+        self.ops.weighted_mean(self.hit, self.z, self.sums, y)
+
+    def backward(self, *blobs: Blob) -> None:
+        """A share does not change smoothly: there is no gradient."""

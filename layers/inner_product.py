@@ -1,0 +1,36 @@
+"""InnerProduct: every output is a weighted sum of all inputs; also called fully connected, dense, linear."""
+
+from dltrain.fields import Count
+from dltrain.layer import Blob, Layer, Shape, layer
+
+
+@layer("InnerProduct")
+class InnerProduct(Layer):
+    """y = x w' + b, over the axes after the sample axis taken as one.
+
+    bottom  x  (N, ...), K numbers a sample
+    top     y  (N, num_output)
+    params  weight  (num_output, K), msra;   bias  (num_output), 0
+    """
+
+    num_output: Count
+    bias_term: bool = True
+
+    def setup(self, x: Shape) -> Shape:
+        k = Shape(x[1:]).count
+        self.flat, self.flat_grad = (None, None) if len(x) == 2 else (self.buffer(r, (x[0], k)) for r in ("flat", "flat_grad"))
+        self.weight = self.param("weight", (self.num_output, k), "msra")
+        self.bias = self.param("bias", (self.num_output,), "constant") if self.bias_term else None
+        return Shape((x[0], self.num_output))
+
+    def forward(self, x: Blob, y: Blob) -> None:
+        if self.flat:
+            self.ops.reshape(x.data, self.flat)
+        self.ops.inner_product(self.flat or x.data, self.weight.data, self.bias.data if self.bias else None, y.data)
+
+    def backward(self, x: Blob, y: Blob) -> None:
+        self.ops.inner_product_dw(self.flat or x.data, y.grad, self.weight.grad, self.bias.grad if self.bias else None)
+        if x.wants_grad:
+            self.ops.inner_product_dx(self.weight.data, y.grad, self.flat_grad or x.grad)
+            if self.flat_grad:
+                self.ops.reshape(self.flat_grad, x.grad)

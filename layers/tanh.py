@@ -1,0 +1,23 @@
+"""TanH: squash to (-1, 1)."""
+
+from math import tanh
+
+from dltrain.elementwise import Elementwise
+from dltrain.layer import layer
+
+
+@layer("TanH")
+class TanH(Elementwise):
+    """y = tanh(x)          dx = dy (1 - y^2)
+
+    bottom  x  any shape
+    top     y  the same shape
+    """
+
+    monotone = True
+
+    def f(x):  # type: ignore[no-untyped-def]
+        return tanh(x)
+
+    def df(y, dy):  # type: ignore[no-untyped-def]
+        return dy * (1 - y * y)

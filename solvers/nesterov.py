@@ -1,0 +1,20 @@
+"""Nesterov: momentum that looks ahead."""
+
+from dltrain.fields import Share
+from dltrain.solver import Solver, solver
+
+
+@solver("Nesterov")
+class Nesterov(Solver):
+    """v' <- momentum v + lr g;   w <- w - ((1 + momentum) v' - momentum v)
+
+    Sutskever, Martens, Dahl & Hinton, ICML 2013, in Caffe's form (src/caffe/solvers/nesterov_solver.cpp).
+    """
+
+    momentum: Share = 0.0
+
+    slots = ("velocity",)
+
+    def rule(w, g, velocity, lr, momentum):  # type: ignore[no-untyped-def]
+        v = momentum * velocity + lr * g
+        return w - ((1 + momentum) * v - momentum * velocity), v

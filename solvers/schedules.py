@@ -1,0 +1,99 @@
+"""How the learning rate changes in time: Caffe's seven policies, a formula each, and a warm-up before any of them."""
+
+from math import exp
+from typing import Any
+
+from dltrain.fields import Count, Finite, Natural, NonNegative, Share, chosen
+from dltrain.solver import Policy, policy
+
+
+@policy("fixed")
+class Fixed(Policy):
+    """lr = base_lr"""
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        return base
+
+
+@policy("step")
+class Step(Policy):
+    """lr = base_lr gamma ^ floor(iteration / stepsize)"""
+
+    gamma: NonNegative
+    stepsize: Count
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        return base * self.gamma ** (iteration // self.stepsize)
+
+
+@policy("exp")
+class Exp(Policy):
+    """lr = base_lr gamma ^ iteration"""
+
+    gamma: NonNegative
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        return float(base * self.gamma**iteration)
+
+
+@policy("inv")
+class Inv(Policy):
+    """lr = base_lr (1 + gamma iteration) ^ -power"""
+
+    gamma: NonNegative
+    power: Finite
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        return float(base * (1 + self.gamma * iteration) ** -self.power)
+
+
+@policy("multistep")
+class MultiStep(Policy):
+    """lr = base_lr gamma ^ (how many of the stepvalues have been reached)"""
+
+    gamma: NonNegative
+    stepvalue: tuple[Count, ...]
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        return float(base * self.gamma ** sum(iteration >= value for value in self.stepvalue))
+
+
+@policy("poly")
+class Poly(Policy):
+    """lr = base_lr (1 - iteration / max_iter) ^ power"""
+
+    power: NonNegative
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        return float(base * (1 - min(iteration, max_iter) / max_iter) ** self.power)
+
+
+@policy("sigmoid")
+class Sigmoid(Policy):
+    """lr = base_lr / (1 + exp(-gamma (iteration - stepsize)))"""
+
+    gamma: Finite
+    stepsize: Natural
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        z = -self.gamma * (iteration - self.stepsize)
+        return base / (1 + exp(z)) if z < 700 else 0.0
+
+
+@policy("warmup")
+class Warmup(Policy):
+    """lr rises in a line from start base_lr to what `then` gives, over the first `iterations`; `then` counts from 0 all along.
+
+    Goyal et al., "Accurate, large minibatch SGD", 2017.
+    """
+
+    iterations: Count
+    start: Share = 0.0
+    then: chosen("POLICIES") = None  # type: ignore[valid-type]
+
+    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+        full: Any = self.then.rate(base, iteration, max_iter) if self.then else base
+        rise = min(1.0, iteration / self.iterations)
+        return float(full * (self.start + (1 - self.start) * rise))
+
+
