@@ -19,7 +19,7 @@ class Elementwise(Layer):
 
     f: ClassVar[Callable[..., Any]]
     df: ClassVar[Callable[..., Any]]
-    monotone: ClassVar[bool] = False  # f never falls: it may change places with a maximum
+    monotone: bool = False  # f never falls: the plan may change its place with a maximum
 
     def setup(self, x: Shape) -> Shape:
         return x
@@ -35,4 +35,4 @@ class Elementwise(Layer):
         keys = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         xs = tuple(blobs[name] for name in made.arguments if name in blobs)
         constants = tuple(float(keys[name]) for name in made.arguments if name not in blobs)
-        self.ops.elementwise(xs, out, made, constants)
+        self.ops.elementwise(xs, out, made, constants, self.monotone)

@@ -8,24 +8,35 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt
 
-from dltrain.fields import Count, NonNegative, chosen
+from dltrain.fields import Count, NonNegative, Span, chosen
 from dltrain.layer import Tensor
 from dltrain.ops.formula import Formula, formula
 from dltrain.ops.signature import Tracer
 from dltrain.registry import POLICIES, SOLVERS
 
-__all__ = ["Policy", "Solver", "policy", "solver"]
+__all__ = ["Horizon", "Policy", "Solver", "policy", "solver"]
 
 solver = SOLVERS.add
 policy = POLICIES.add
 
 
+@dataclass(frozen=True)
+class Horizon:
+    """What a policy may know of the run: its length, and how many iterations an epoch takes."""
+
+    max_iter: int
+    per_epoch: float
+
+    def count(self, span: Span) -> int:
+        return span.iterations(self.per_epoch)
+
+
 class Policy:
-    """How the rate changes in time: rate(base, iteration, max_iter), a pure function; iteration counts updates done."""
+    """How the rate changes in time: a pure function of the iteration, which counts the updates done."""
 
     type: ClassVar[str]
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
         raise NotImplementedError
 
 
@@ -59,9 +70,9 @@ class Solver:
         """The keys that the rule asks for, in the order of its arguments."""
         return self.formula.arguments[3 + len(self.slots) :]
 
-    def rates(self, iteration: int, max_iter: int) -> dict[str, float]:
+    def rates(self, iteration: int, run: Horizon) -> dict[str, float]:
         """The numbers of one step, by name: lr, decay, and the keys the rule asks for."""
-        lr = self.lr_policy.rate(self.base_lr, iteration, max_iter) if self.lr_policy else self.base_lr
+        lr = self.lr_policy.rate(self.base_lr, iteration, run) if self.lr_policy else self.base_lr
         return {"lr": lr, "decay": self.weight_decay, **{name: float(getattr(self, name)) for name in self.hyper}}
 
     def emit(self, ops: Tracer, flat: dict[str, Tensor], losses: tuple[Tensor, ...], segments: Any) -> None:

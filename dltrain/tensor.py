@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
@@ -31,27 +31,16 @@ class Shape(tuple[int, ...]):
 
 @dataclass(eq=False)
 class Tensor:
-    """One array of a graph.  `root`, where it is set, is the tensor whose memory this one is a view of, from `start` on."""
+    """One array of a graph, and where its memory will come from."""
 
     name: str
     shape: Shape
     home: Home = "arena"
-    root: Tensor | None = field(default=None, repr=False)
-    start: int = 0  # in elements of the root
+    within: tuple[Tensor, int] | None = None  # a part of a flat array: which, and from which element on
 
     @property
     def dtype(self) -> DType:
         return self.shape.dtype
-
-    @property
-    def storage(self) -> Tensor:
-        """The tensor that owns the memory."""
-        return self if self.root is None else self.root.storage
-
-    @property
-    def offset(self) -> int:
-        """Where this begins in its storage, in elements."""
-        return 0 if self.root is None else self.start + self.root.offset
 
     def __str__(self) -> str:
         return f"{self.name}[{', '.join(map(str, self.shape))}]"

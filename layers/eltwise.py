@@ -4,7 +4,7 @@ from typing import Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import Finite
-from dltrain.layer import Blob, Layer, Shape, Tensor, layer
+from dltrain.layer import Blob, Layer, Shape, layer
 
 
 @layer("Eltwise")
@@ -20,8 +20,6 @@ class Eltwise(Layer):
     operation: Literal["sum", "prod", "max"] = "sum"
     coeff: tuple[Finite, ...] = ()
 
-    winner: Tensor
-
     def setup(self, *xs: Shape) -> Shape:
         if len(xs) < 2:
             raise Refusal("bottom", "needs two bottoms or more")
@@ -33,8 +31,7 @@ class Eltwise(Layer):
         if self.coeff and len(self.coeff) != len(xs):
             raise Refusal("coeff", f"needs one number for each of the {len(xs)} bottoms")
         self.weights = self.coeff or (1.0,) * len(xs)
-        if self.operation == "max":
-            self.winner = self.buffer("winner", xs[0], "index")
+        self.winner = self.buffer("winner", xs[0], "index") if self.operation == "max" else None
         return xs[0]
 
     def forward(self, *blobs: Blob) -> None:

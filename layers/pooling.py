@@ -4,7 +4,7 @@ from typing import Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import PerAxis, PerAxisFromZero, spread
-from dltrain.layer import Blob, Layer, Shape, Tensor, layer
+from dltrain.layer import Blob, Layer, Shape, layer
 from dltrain.ops.window import Window
 
 
@@ -25,8 +25,6 @@ class Pooling(Layer):
     pad: PerAxisFromZero = (0,)
     round: Literal["ceil", "floor"] = "ceil"
 
-    winner: Tensor
-
     def setup(self, x: Shape) -> Shape:
         if len(x) < 3:
             raise Refusal("", f"needs a bottom with spatial axes (N x C x H x W), not {x}")
@@ -42,8 +40,7 @@ class Pooling(Layer):
             if k > n + 2 * p:
                 raise Refusal("kernel_size", f"{k} is larger than its bottom: {Shape(x[2:])}, padded by {p}")
         y = Shape((*x[:2], *self.window.pooled(x[2:], self.round == "ceil")))
-        if self.pool == "max":
-            self.winner = self.buffer("winner", y, "index")
+        self.winner = self.buffer("winner", y, "index") if self.pool == "max" else None
         return y
 
     def forward(self, x: Blob, y: Blob) -> None:

@@ -2,7 +2,7 @@
 
 from dltrain.elementwise import Elementwise
 from dltrain.fields import Finite
-from dltrain.layer import layer
+from dltrain.layer import Blob, Shape, layer
 
 
 @layer("ReLU")
@@ -11,14 +11,24 @@ class ReLU(Elementwise):
 
     bottom  x  any shape
     top     y  the same shape
-
-    A negative slope (below 0) needs the sign of x, so the gradient asks for x and not for y.
     """
 
     negative_slope: Finite = 0.0
 
+    def setup(self, x: Shape) -> Shape:
+        self.monotone = self.negative_slope >= 0
+        return x
+
     def f(x, negative_slope):  # type: ignore[no-untyped-def]
         return x if x > 0 else negative_slope * x
 
-    def df(x, dy, negative_slope):  # type: ignore[no-untyped-def]
+    def df(y, dy, negative_slope):  # type: ignore[no-untyped-def]
+        return dy if y > 0 else negative_slope * dy
+
+    def df_of_x(x, dy, negative_slope):  # type: ignore[no-untyped-def]
         return dy if x > 0 else negative_slope * dy
+
+    def backward(self, x: Blob, y: Blob) -> None:
+        """y has the sign of x unless the slope is below 0; asking for y lets the plan overwrite x."""
+        df = ReLU.df if self.monotone else ReLU.df_of_x
+        self.emit(df, {"x": x.data, "y": y.data, "dy": y.grad}, x.grad)

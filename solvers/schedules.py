@@ -3,15 +3,15 @@
 from math import exp
 from typing import Any
 
-from dltrain.fields import Count, Finite, Natural, NonNegative, Share, chosen
-from dltrain.solver import Policy, policy
+from dltrain.fields import Finite, Interval, NonNegative, Share, chosen
+from dltrain.solver import Horizon, Policy, policy
 
 
 @policy("fixed")
 class Fixed(Policy):
     """lr = base_lr"""
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
         return base
 
 
@@ -20,10 +20,10 @@ class Step(Policy):
     """lr = base_lr gamma ^ floor(iteration / stepsize)"""
 
     gamma: NonNegative
-    stepsize: Count
+    stepsize: Interval
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
-        return base * self.gamma ** (iteration // self.stepsize)
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
+        return base * self.gamma ** (iteration // run.count(self.stepsize))
 
 
 @policy("exp")
@@ -32,7 +32,7 @@ class Exp(Policy):
 
     gamma: NonNegative
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
         return float(base * self.gamma**iteration)
 
 
@@ -43,7 +43,7 @@ class Inv(Policy):
     gamma: NonNegative
     power: Finite
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
         return float(base * (1 + self.gamma * iteration) ** -self.power)
 
 
@@ -52,10 +52,10 @@ class MultiStep(Policy):
     """lr = base_lr gamma ^ (how many of the stepvalues have been reached)"""
 
     gamma: NonNegative
-    stepvalue: tuple[Count, ...]
+    stepvalue: tuple[Interval, ...]
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
-        return float(base * self.gamma ** sum(iteration >= value for value in self.stepvalue))
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
+        return float(base * self.gamma ** sum(iteration >= run.count(value) for value in self.stepvalue))
 
 
 @policy("poly")
@@ -64,8 +64,8 @@ class Poly(Policy):
 
     power: NonNegative
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
-        return float(base * (1 - min(iteration, max_iter) / max_iter) ** self.power)
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
+        return float(base * (1 - min(iteration, run.max_iter) / run.max_iter) ** self.power)
 
 
 @policy("sigmoid")
@@ -73,10 +73,10 @@ class Sigmoid(Policy):
     """lr = base_lr / (1 + exp(-gamma (iteration - stepsize)))"""
 
     gamma: Finite
-    stepsize: Natural
+    stepsize: Interval
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
-        z = -self.gamma * (iteration - self.stepsize)
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
+        z = -self.gamma * (iteration - run.count(self.stepsize))
         return base / (1 + exp(z)) if z < 700 else 0.0
 
 
@@ -87,13 +87,13 @@ class Warmup(Policy):
     Goyal et al., "Accurate, large minibatch SGD", 2017.
     """
 
-    iterations: Count
+    iterations: Interval
     start: Share = 0.0
     then: chosen("POLICIES") = None  # type: ignore[valid-type]
 
-    def rate(self, base: float, iteration: int, max_iter: int) -> float:
-        full: Any = self.then.rate(base, iteration, max_iter) if self.then else base
-        rise = min(1.0, iteration / self.iterations)
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
+        full: Any = self.then.rate(base, iteration, run) if self.then else base
+        rise = min(1.0, iteration / run.count(self.iterations))
         return float(full * (self.start + (1 - self.start) * rise))
 
 

@@ -34,7 +34,7 @@ def conv(x: In, w: In, b: In, y: Out, window: Window) -> None:
     y[...] = 0 if b is None else b.reshape(-1, *[1] * len(window.kernel))
     for tap, at in window.taps(y.shape[2:]):
         for c, o in groups(window, x, y):
-            y[:, o] += np.einsum("nc...,oc->no...", xp[:, c][:, :, *at], w[o][:, :, *tap])
+            y[:, o] += np.moveaxis(np.tensordot(w[o][:, :, *tap], xp[:, c][:, :, *at], (1, 1)), 0, 1)
 
 
 @op(flops=macs)
@@ -43,7 +43,7 @@ def conv_dx(w: In, dy: In, dx: Out, window: Window) -> None:
     dxp = np.zeros_like(padded(dx, window))
     for tap, at in window.taps(dy.shape[2:]):
         for c, o in groups(window, dx, dy):
-            dxp[:, c][:, :, *at] += np.einsum("no...,oc->nc...", dy[:, o], w[o][:, :, *tap])
+            dxp[:, c][:, :, *at] += np.moveaxis(np.tensordot(w[o][:, :, *tap], dy[:, o], (0, 1)), 0, 1)
     inside = tuple(slice(p, p + n) for p, n in zip(window.pad, dx.shape[2:], strict=True))
     dx[...] = dxp[:, :, *inside]
 
@@ -56,6 +56,7 @@ def conv_dw(x: In, dy: In, dw: Add, db: Add, window: Window) -> None:
     if dw is None:
         return
     xp = padded(x, window)
+    places = (0, *range(2, dy.ndim))
     for tap, at in window.taps(dy.shape[2:]):
         for c, o in groups(window, x, dy):
-            dw[o][:, :, *tap] += np.einsum("no...,nc...->oc", dy[:, o], xp[:, c][:, :, *at])
+            dw[o][:, :, *tap] += np.tensordot(dy[:, o], xp[:, c][:, :, *at], (places, places))

@@ -14,8 +14,8 @@ def terms(args: dict[str, Any]) -> int:
 
 
 @op(flops=terms, y="xs")
-def elementwise(xs: In, y: Out, formula: Formula, constants: tuple[float, ...] = ()) -> None:
-    """y = formula(x1, x2, …, constants), element by element"""
+def elementwise(xs: In, y: Out, formula: Formula, constants: tuple[float, ...] = (), monotone: bool = False) -> None:
+    """y = formula(x1, x2, …, constants), element by element; monotone: it never falls, so it may change places with a maximum"""
     values = [*xs, *(y.dtype.type(constant) for constant in constants)]
     (y[...],) = formula(**dict(zip(formula.arguments, values, strict=True)))
 

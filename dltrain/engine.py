@@ -1,0 +1,154 @@
+"""Runs graphs on a back end: one train step, or one pass of another phase, with weights shared by all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dltrain.graph import Demand, Graph
+from dltrain.memory import Memory
+from dltrain.net import Net
+from dltrain.ops.backend import Reference
+from dltrain.ops.signature import Call, Tracer
+from dltrain.plan import Plan, make_plan
+from dltrain.program import Pool, Program
+from dltrain.solver import Solver
+from dltrain.tensor import Shape, Tensor
+
+Batch = dict[str, Any]  # field -> array of (N, …)
+
+
+class Engine:
+    """A net, a back end, and the memory between them.
+
+    step(batches, rates)   forward and backward of each, one update;          returns the losses
+    forward(phase, batch)  one pass; then `tallies()` and `blob(name)` tell what came out
+    """
+
+    def __init__(self, net: Net, backend: Reference, solver: Solver | None = None) -> None:
+        self.net, self.backend, self.solver = net, backend, solver
+        self.memory = Memory(net.store, backend, solver.slots if solver else ())
+        self.pool = Pool(backend.workers) if backend.workers > 1 else None
+        self.programs: dict[object, Program] = {}
+        self.rates = {name: Tensor(name, Shape((1,)), "scalar") for name in ("lr", "decay", *(solver.hyper if solver else ()))}
+        self.norm = Tensor("norm", Shape((1,), "double"), "scalar")
+        self.failed = Tensor("failed", Shape((1,), "index"), "scalar")
+        self.step_count = 0  # forward passes in phase train: what random layers count by
+        self.graph: Graph | None = None
+        self.plan: Plan | None = None
+        for state in net.store.states.values():
+            self.memory.memory(state.handle)[...] = state.init
+
+    def initialise(self, seed: int) -> None:
+        """First values of all parameters."""
+        for part in self.net.store.segments.values():
+            self.memory.logical(part.handle.data)[...] = part.fill(seed)
+
+    # --- graphs to programs ---
+    def update_calls(self, graph: Graph) -> list[Call]:
+        calls: list[Call] = []
+        if self.solver is not None and self.net.store.table():
+            tracer = Tracer(calls, "solver")
+            tracer.way = "update"
+            flat = {**self.memory.handles, **self.rates, "norm": self.norm, "failed": self.failed}
+            self.solver.emit(tracer, flat, tuple(graph.losses.values()), np.array(self.net.store.table(), np.float64))
+        return calls
+
+    def plan_of(self, graph: Graph, update: bool = False, fast: bool = True) -> Plan:
+        extra = self.update_calls(graph) if update and graph.cut is None else []
+        pinned = len(graph.calls) if graph.cut is not None else graph.done
+        return make_plan(graph.calls + extra, self.backend, graph.keep, self.ran(graph), pinned, fast)
+
+    def ran(self, graph: Graph) -> int:
+        """How many calls the graph before the last cut has run."""
+        return 0 if not graph.demand.kept else self.before(graph).__len__()
+
+    def before(self, graph: Graph) -> list[Call]:
+        kept = graph.demand.kept[:-1]
+        return self.net.graph(graph.demand.phase, graph.demand.sizes, graph.demand.split, graph.demand.upto, kept).calls
+
+    def program(self, graph: Graph, update: bool = False, fast: bool = True) -> Program:
+        """The compiled plan, kept for the next time; a larger arena binds all anew."""
+        key = (graph.demand, update, fast)
+        if key not in self.programs:
+            plan = self.plan_of(graph, update, fast)
+            if self.memory.reserve(plan.arena):
+                self.programs = {old: Program(p.plan, self.backend, self.memory, self.pool) for old, p in self.programs.items()}
+            self.programs[key] = Program(plan, self.backend, self.memory, self.pool)
+        return self.programs[key]
+
+    # --- running ---
+    def fill(self, graph: Graph, plan: Plan, batch: Batch | None) -> None:
+        """Puts a batch and the scalars of the graph into their places."""
+        for name, tensor in graph.scalars.items():
+            self.memory.memory(tensor)[...] = graph.values.get(name, self.step_count)
+        for field, tensor in graph.inputs.items():
+            if batch is not None and plan.storage(tensor) in plan.offsets:
+                self.memory.logical(tensor, plan)[...] = batch[field]
+
+    def pass_through(self, phase: str, batch: Batch, split: str, upto: tuple[str, ...] = (), update: bool = False, fast: bool = True) -> Graph:
+        """Runs the graph of a batch; at each cut the size is read and the next graph looked up."""
+        sizes = (len(next(iter(batch.values()))),)
+        kept: tuple[int, ...] = ()
+        feed: Batch | None = batch
+        while True:
+            graph = self.net.graph(phase, sizes, split, upto, kept)
+            program = self.program(graph, update, fast)
+            self.fill(graph, program.plan, feed)
+            program.run()
+            self.graph, self.plan, feed = graph, program.plan, None
+            if graph.cut is None:
+                return graph
+            kept = (*kept, int(self.memory.memory(graph.cut, program.plan)[0]))
+
+    def step(self, batches: Sequence[Batch], rates: dict[str, float]) -> dict[str, float]:
+        """One update from one batch or several (iter_size); returns each loss, averaged over them."""
+        for name, tensor in self.rates.items():
+            self.memory.memory(tensor)[...] = rates[name]
+        totals: dict[str, float] = {}
+        for number, batch in enumerate(batches):
+            graph = self.pass_through("train", batch, "train", update=number == len(batches) - 1)
+            assert self.plan is not None
+            for name, tensor in graph.losses.items():
+                totals[name] = totals.get(name, 0.0) + float(self.memory.memory(tensor, self.plan)[0]) / len(batches)
+            self.step_count += 1
+        return totals
+
+    def forward(self, phase: str, batch: Batch, split: str = "", upto: tuple[str, ...] = ()) -> None:
+        """One pass of a phase; weights do not change."""
+        self.pass_through(phase, batch, split or phase, upto)
+
+    def tallies(self) -> dict[str, Any]:
+        """The sums behind each score of the last pass."""
+        assert self.graph is not None
+        return {name: self.memory.memory(tensor).copy() for name, (_, tensor) in self.graph.tallies.items()}
+
+    def blob(self, name: str) -> Any:
+        """A copy of a blob that the last pass kept."""
+        assert self.graph is not None
+        return np.ascontiguousarray(self.memory.logical(self.graph.blobs[name].data, self.plan)).copy()
+
+    @property
+    def has_failed(self) -> bool:
+        """True after a step whose loss or gradient was not finite: that step, and all after it, changed nothing."""
+        return bool(self.memory.memory(self.failed)[0])
+
+    # --- what is saved ---
+    def state_arrays(self) -> dict[str, Any]:
+        """Everything that a step changes, as logical arrays: data/, slots/ and states/."""
+        parts = self.net.store.segments.values()
+        made = {f"data/{part.layer}/{part.role}": self.memory.slot("w", part) for part in parts}
+        for slot in self.solver.slots if self.solver else ():
+            made |= {f"slots/{slot}/{part.layer}/{part.role}": self.memory.slot(slot, part) for part in parts}
+        made |= {f"states/{name}": self.memory.logical(state.handle) for name, state in self.net.store.states.items()}
+        return made
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.close()
+        self.backend.close()
+
+
+__all__ = ["Batch", "Demand", "Engine"]

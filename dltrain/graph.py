@@ -1,0 +1,222 @@
+"""One graph: the calls of one phase at one batch size, traced from the layers.  Shapes are known, memory is not."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from dltrain.layer import Blob, Layer, Param
+from dltrain.ops.signature import Call, Tracer
+from dltrain.store import ParamSpec, Store
+from dltrain.tensor import Shape, Tensor
+from dltrain.wiring import Line, Ref
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Which graph: everything that distinguishes one from another."""
+
+    phase: str
+    sizes: tuple[int, ...]  # the sample axis (and, for sequences, further ones) of every field
+    split: str = "train"
+    upto: tuple[str, ...] = ()  # blobs: the graph that makes these, and nothing else
+    kept: tuple[int, ...] = ()  # how many samples each cut has let through so far
+
+
+@dataclass
+class Graph:
+    """Handles and calls.  `done` calls have been run by the graphs before the cuts; `cut` is read before the next graph."""
+
+    demand: Demand
+    calls: list[Call] = field(default_factory=list)
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    blobs: dict[str, Blob] = field(default_factory=dict)
+    keep: list[Tensor] = field(default_factory=list)  # read after the run
+    scalars: dict[str, Tensor] = field(default_factory=dict)  # filled before each run: step, loss weights
+    values: dict[str, float] = field(default_factory=dict)  # what they are filled with, where that is constant
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    tallies: dict[str, tuple[Layer, Tensor]] = field(default_factory=dict)
+    layers: dict[str, Layer] = field(default_factory=dict)
+    cut: Tensor | None = None
+    done: int = 0
+
+    def scalar(self, name: str, value: float | None = None) -> Tensor:
+        """A 1-element tensor, filled with `value` or, without one, anew before each run."""
+        if name not in self.scalars:
+            self.scalars[name] = Tensor(name, Shape((1,), "double" if name == "step" else "float"), "scalar")
+        if value is not None:
+            self.values[name] = value
+        return self.scalars[name]
+
+
+class Builder:
+    """Traces the needed lines of a net into a Graph; is what layers know as their site."""
+
+    def __init__(self, lines: list[Line], order: list[int], fields: dict[str, Shape], store: Store, demand: Demand, seed: int) -> None:
+        self.lines, self.store, self.seed = lines, store, seed
+        self.order, self.fields = order, fields
+        self.graph = Graph(demand)
+        self.tops: dict[tuple[int, int], Blob] = {}
+        self.layers: dict[int, Layer] = {}
+        self.learns: set[int] = set()
+        self.cuts = iter(demand.kept)
+
+    # --- what a layer asks of its site ---
+    def param(self, layer: Layer, role: str, shape: Shape, filler: str) -> Param:
+        line = next(line for line in self.lines if line.name == layer.name)
+        return self.store.param(layer.name, role, shape, filler, line.params.get(role, ParamSpec()))
+
+    def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor:
+        name = f"{layer.name}.{role}" + (f"@{self.graph.demand.split}" if per_split else "")
+        return self.store.state(name, shape, init)
+
+    def buffer(self, layer: Layer, role: str, shape: Shape) -> Tensor:
+        return Tensor(f"{layer.name}.{role}", shape)
+
+    def tally(self, layer: Layer, role: str, size: int) -> Tensor:
+        made = Tensor(f"{layer.name}.{role}", Shape((size,), "double"), "tally")
+        self.graph.tallies[layer.name] = (layer, made)
+        return made
+
+    # --- the trace ---
+    def build(self) -> Graph:
+        graph = self.graph
+        self.tracer = Tracer(graph.calls)
+        graph.scalar("step")
+        needed = self.needed()
+        if self.forward(needed) and graph.demand.phase == "train" and not graph.demand.upto:
+            self.backward(needed)
+        graph.keep += [blob.data for name, blob in graph.blobs.items() if name in graph.demand.upto or blob.data in graph.losses.values()]
+        return graph
+
+    def resolve(self, ref: Ref) -> Ref:
+        """Past the lines that this phase leaves out, to what stands for them: their first bottom."""
+        while ref.line >= 0 and self.graph.demand.phase not in self.lines[ref.line].phases:
+            ref = self.lines[ref.line].refs[0]
+        return ref
+
+    def needed(self) -> list[int]:
+        """The active lines above the targets, in order."""
+        demand = self.graph.demand
+        active = [number for number in self.order if demand.phase in self.lines[number].phases]
+        goals = [n for n in active if set(self.lines[n].tops) & set(demand.upto)] if demand.upto else self.goals(active)
+        found: set[int] = set()
+        while goals:
+            number = goals.pop()
+            if number >= 0 and number not in found:
+                found.add(number)
+                goals += [self.resolve(ref).line for ref in self.lines[number].refs]
+        return [number for number in active if number in found]
+
+    def goals(self, active: list[int]) -> list[int]:
+        """Losses and metrics; in the deploy graph, and where there are none, whatever nobody else reads."""
+        scored = [number for number in active if self.lines[number].layer.kind != "layer"]
+        if scored and self.graph.demand.phase != "deploy":
+            return scored
+        read = {self.resolve(ref).line for number in active if number not in scored for ref in self.lines[number].refs}
+        return [number for number in active if number not in read and number not in scored]
+
+    def blob(self, ref: Ref) -> Blob:
+        """The blob that a ref stands for; fields of the source and numbers become inputs when first read."""
+        ref = self.resolve(ref)
+        if ref.number is not None:
+            return Blob(self.graph.scalar(f"the number {ref.number:g}", ref.number))
+        if ref.field is not None:
+            if ref.field not in self.graph.inputs:
+                shape = Shape((*self.graph.demand.sizes, *self.fields[ref.field]), self.fields[ref.field].dtype)
+                self.graph.inputs[ref.field] = Tensor(ref.field, shape, "input")
+                self.graph.blobs[ref.field] = Blob(self.graph.inputs[ref.field])
+            return self.graph.blobs[ref.field]
+        return self.tops[ref.line, ref.top]
+
+    def place(self, number: int) -> Layer:
+        """A fresh copy of the line's layer, standing in this graph."""
+        layer = copy.copy(self.lines[number].layer)
+        layer.name, layer.site, layer.ops, layer.seed = self.lines[number].name, self, self.tracer, self.seed
+        layer.train = self.graph.demand.phase == "train"
+        layer.step = self.graph.scalars["step"]
+        self.layers[number] = self.graph.layers[layer.name] = layer
+        return layer
+
+    def forward(self, needed: list[int]) -> bool:
+        """Sets up and traces each line; False where a cut must be read before the rest can be known."""
+        for number in needed:
+            layer, bottoms = self.place(number), [self.blob(ref) for ref in self.lines[number].refs]
+            self.tracer.layer, self.tracer.way = layer.name, "forward"
+            if layer.cuts and not self.through(layer, bottoms):
+                return False
+            before = len(self.store.segments)
+            shapes = layer.setup(*(bottom.shape for bottom in bottoms))
+            tops = [Blob(Tensor(name, Shape(shape, shape.dtype)))
+                    for name, shape in zip(self.lines[number].tops, shapes if isinstance(shapes, list) else [shapes], strict=False)]  # fmt: skip
+            assert len(self.store.segments) == before or not self.store.closed
+            for top, blob in enumerate(tops):
+                self.tops[number, top] = self.graph.blobs[blob.data.name] = blob
+            if layer.kind == "loss" and self.lines[number].weight:
+                self.graph.losses[layer.name] = tops[0].data
+            layer.forward(*bottoms, *tops)
+        return True
+
+    def through(self, layer: Layer, bottoms: list[Blob]) -> bool:
+        """Measures how many samples pass a cut; True where the number is known already."""
+        layer.rows = Tensor(f"{layer.name}.rows", Shape((1,), "index"))
+        layer.measure(*bottoms)  # type: ignore[attr-defined]
+        layer.kept = next(self.cuts, None)
+        if layer.kept is None:
+            self.graph.cut = layer.rows
+            self.graph.keep.append(layer.rows)
+            return False
+        self.graph.done = len(self.graph.calls)
+        return True
+
+    def backward(self, needed: list[int]) -> None:
+        """Traces backward in reverse order, only where a parameter is below and a loss above."""
+        wanted = {id(part.handle) for part in self.store.segments.values() if part.handle.grad is not None}
+        for number in needed:
+            own = any(id(value) in wanted for value in vars(self.layers[number]).values())
+            if own or any(self.resolve(ref).line in self.learns for ref in self.lines[number].refs):
+                self.learns.add(number)
+        shares: dict[tuple[int, int], list[Tensor]] = {}
+        for number in reversed(needed):
+            if number in self.learns:
+                self.backward_line(number, shares)
+
+    def backward_line(self, number: int, shares: dict[tuple[int, int], list[Tensor]]) -> None:
+        """Joins the gradients that the readers of a line have written, and traces its layer backward."""
+        line, layer = self.lines[number], self.layers[number]
+        tops = [(top, blob) for (owner, top), blob in self.tops.items() if owner == number]
+        if layer.name in self.graph.losses:
+            shares.setdefault((number, 0), []).append(self.graph.scalar(f"loss_weight {line.name}", line.weight))
+        if not any((number, top) in shares for top, _ in tops):
+            return
+        self.tracer.layer, self.tracer.way = layer.name, "backward"
+        for top, blob in tops:
+            blob.grad = self.joined(blob, shares.get((number, top), []))
+        views = []
+        for place, ref in enumerate(line.refs):
+            ref, view = self.resolve(ref), Blob(self.blob(ref).data)
+            if ref.line in self.learns and not self.is_fixed(layer, place):
+                view.grad = Tensor(f"{view.data.name}.grad by {layer.name}", view.shape)
+                shares.setdefault((ref.line, ref.top), []).append(view.grad)
+            views.append(view)
+        layer.backward(*views, *(blob for _, blob in tops))
+
+    def joined(self, blob: Blob, parts: list[Tensor]) -> Tensor:
+        if len(parts) == 1:
+            return parts[0]
+        grad = Tensor(f"{blob.data.name}.grad", blob.shape)
+        if parts:
+            self.tracer.weighted_sum(tuple(parts), grad, (1.0,) * len(parts))
+        else:
+            self.tracer.fill(grad, 0.0)
+        return grad
+
+    @staticmethod
+    def is_fixed(layer: Layer, place: int) -> bool:
+        """True for a bottom that never gets a gradient, such as a label."""
+        code = type(layer).setup.__code__
+        names = code.co_varnames[1 : code.co_argcount]
+        return place < len(names) and names[place] in layer.fixed
+
+

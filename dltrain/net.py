@@ -1,0 +1,121 @@
+"""The net: layers wired by name.  It checks itself once, and hands out graphs: train, test, deploy, up to a feature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dltrain.errors import ConfigError, Refusal
+from dltrain.graph import Builder, Demand, Graph
+from dltrain.layer import Layer
+from dltrain.ops.signature import Tracer
+from dltrain.store import Store
+from dltrain.tensor import Shape
+from dltrain.wiring import Line, Ref, Report, wire
+
+
+def refuse(path: Any, message: str) -> None:
+    raise ConfigError(message)
+
+
+class Net:
+    """Checked lines over the fields of a source.
+
+    >>> Net(lines, {"data": Shape((1, 28, 28)), "label": Shape((), "index")}).graph("train", (64,))
+    """
+
+    def __init__(self, lines: list[Line], fields: dict[str, Shape], batch: int = 2, seed: int = 0, report: Report = refuse) -> None:
+        self.lines, self.fields, self.seed = lines, fields, seed
+        self.store = Store()
+        self.graphs: dict[Demand, Graph] = {}
+        self.shapes: dict[str, dict[str, Shape]] = {}  # phase -> blob -> shape, of the whole net
+        self.order = wire(lines, list(fields), report)
+        for line in lines:
+            self.leave_out_of_deploy(line)
+        if self.order:
+            for phase in ("train", "test", "deploy"):
+                self.declare(phase, batch, report)
+        self.check_roles(report)
+        self.store.closed = True
+
+    def leave_out_of_deploy(self, line: Line) -> None:
+        """A deployed net has no labels: losses, metrics, and what reads a field other than the first, are not in it."""
+        first = next(iter(self.fields), None)
+        if line.layer.kind != "layer" or any(ref.field not in (None, first) for ref in line.refs):
+            line.phases -= {"deploy"}
+        elif "test" in line.phases:
+            line.phases |= {"deploy"}
+
+    def declare(self, phase: str, batch: int, report: Report) -> None:
+        """Sets up every layer of the phase once: shapes are checked, parameters and states declared."""
+        builder = Builder(self.lines, self.order, self.fields, self.store, Demand(phase, (batch,)), self.seed)
+        builder.tracer = Tracer([])
+        builder.graph.scalar("step")
+        known: dict[Ref, Shape] = {Ref(field=name): Shape((batch, *shape), shape.dtype) for name, shape in self.fields.items()}
+        for number in self.order:
+            line = self.lines[number]
+            if phase not in line.phases:
+                continue
+            refs = [builder.resolve(ref) for ref in line.refs]
+            shapes = [Shape((1,)) if ref.number is not None else known.get(ref) for ref in refs]
+            if None in shapes:
+                continue  # something above is wrong already
+            layer = builder.place(number)
+            try:
+                tops = layer.setup(*shapes)
+            except Refusal as refusal:
+                self.explain(builder, line, refs, known, refusal, report)
+                continue
+            for top, shape in enumerate(tops if isinstance(tops, list) else [tops]):
+                known[Ref(line=number, top=top)] = shape
+            self.check_handles(line, layer)
+        names = {Ref(line=n, top=t): name for n, line in enumerate(self.lines) for t, name in enumerate(line.tops)}
+        self.shapes[phase] = {ref.field or names[ref]: shape for ref, shape in known.items()}
+
+    def explain(self, builder: Builder, line: Line, refs: list[Ref], known: dict[Ref, Shape], refusal: Refusal, report: Report) -> None:
+        """A refusal at its key, with the chain of shapes that led there."""
+        chain, ref = [], refs[0] if refs else Ref(number=0.0)
+        while ref.field is None and ref.line >= 0:
+            chain.append(f"{self.lines[ref.line].name} {known[ref]}")
+            above = self.lines[ref.line].refs
+            ref = builder.resolve(above[0]) if above else Ref(number=0.0)
+        if ref.field is not None:
+            chain.append(f"{ref.field} {known[ref]}")
+        key = f"'{refusal.key}' " if refusal.key and refusal.key != "bottom" else ""
+        trace = f"; {' → '.join(reversed(chain))} → {line.name}" if chain else ""
+        report((*line.path, refusal.key) if refusal.key else line.path, f"{line.what}: {key}{refusal}{trace}")
+
+    @staticmethod
+    def check_handles(line: Line, layer: Layer) -> None:
+        """Handles are kept in attributes that are no fields: a field is what the user wrote."""
+        for name in type(layer).__dataclass_fields__:  # type: ignore[attr-defined]
+            if getattr(layer, name) is not getattr(line.layer, name):
+                raise TypeError(f"{line.what}: setup changed the field '{name}'; keep handles in other attributes")
+
+    def check_roles(self, report: Report) -> None:
+        """`param:` may only name parameters that the layer has."""
+        for line in self.lines:
+            roles = [role for layer, role in self.store.segments if layer == line.name]
+            for role in line.params:
+                if roles and role not in roles:
+                    report((*line.path, "param", role), f"{line.what}: has no parameter '{role}'; it has {', '.join(roles)}")
+                elif not roles and self.order and any(line.name in shapes for shapes in self.shapes.values()):
+                    report((*line.path, "param"), f"{line.what}: has no parameters; remove param")
+
+    def graph(self, phase: str, sizes: tuple[int, ...], split: str = "", upto: tuple[str, ...] = (), kept: tuple[int, ...] = ()) -> Graph:
+        """The graph for a phase and a batch size, traced when first asked for."""
+        demand = Demand(phase, sizes, split or phase, upto, kept)
+        if demand not in self.graphs:
+            self.graphs[demand] = Builder(self.lines, self.order, self.fields, self.store, demand, self.seed).build()
+        return self.graphs[demand]
+
+    def scores(self, phase: str = "test") -> dict[str, bool]:
+        """The losses and metrics of a phase, and whether more is better; `loss` is the total."""
+        found = {line.name: line.layer.higher_is_better for line in self.lines if line.layer.kind != "layer" and phase in line.phases}
+        if any(line.layer.kind == "loss" and phase in line.phases for line in self.lines):
+            found["loss"] = False
+        return found
+
+    def total_loss(self, scores: dict[str, float], phase: str) -> float:
+        """The objective: the sum of weight times loss."""
+        lines = [line for line in self.lines if line.layer.kind == "loss" and phase in line.phases]
+        return sum(line.weight * scores[line.name] for line in lines)

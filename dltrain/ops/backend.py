@@ -1,0 +1,78 @@
+"""What a back end is, and the plainest one: the reference ops, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from dltrain.errors import OutOfMemory
+from dltrain.ops.signature import Call
+from dltrain.plan.segment import Access
+from dltrain.tensor import DType, Shape, Tensor
+
+Kernel = Callable[[], None]
+DTYPES: dict[DType, type] = {"index": np.int32, "double": np.float64, "byte": np.uint8}
+
+
+class Arrays(Protocol):
+    """How a back end gets at memory: `memory` in the order of the memory, contiguous; `logical` a view of the logical shape."""
+
+    def memory(self, tensor: Tensor) -> Any: ...
+    def logical(self, tensor: Tensor) -> Any: ...
+
+
+class Reference:
+    """Plain NumPy, one worker, any float type; what the other back ends are held against."""
+
+    name = "reference"
+    workers = 1
+
+    def __init__(self, dtype: Any = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+        self.float_size = self.dtype.itemsize
+
+    def order(self, shape: Shape) -> tuple[int, ...]:
+        """The logical axes from the outermost in memory to the innermost."""
+        return tuple(range(len(shape)))
+
+    def fuse(self, calls: list[Call], keep: set[Tensor]) -> list[Call]:
+        return calls
+
+    def access(self, call: Call) -> Access:
+        return Access()
+
+    def bind(self, call: Call, arrays: Arrays) -> Sequence[Kernel]:
+        """The call with its arrays, one kernel a worker."""
+        return [bind_reference(call, arrays)]
+
+    def alloc(self, size: int, dtype: Any) -> Any:
+        """`size` zeros, aligned to a cache line."""
+        try:
+            raw = np.zeros(size * np.dtype(dtype).itemsize + 64, np.uint8)
+        except MemoryError:
+            raise OutOfMemory(f"{size * np.dtype(dtype).itemsize / 2**30:.1f} GiB cannot be had; a smaller batch needs less") from None
+        start = -raw.ctypes.data % 64
+        return raw[start : start + size * np.dtype(dtype).itemsize].view(dtype)
+
+    def dtype_of(self, tensor: Tensor) -> Any:
+        return DTYPES.get(tensor.dtype, self.dtype)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def bind_reference(call: Call, arrays: Arrays) -> Kernel:
+    """The reference function on logical views."""
+
+    def bound(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return arrays.logical(value)
+        if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
+            return tuple(arrays.logical(item) for item in value)
+        return value
+
+    args = {name: bound(value) for name, value in call.args.items()}
+    function = call.op.function
+    return lambda: function(**args)

@@ -1,0 +1,69 @@
+"""Puts calls in order and cuts them into segments: inside one, no worker waits for another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dltrain.ops.signature import Call
+from dltrain.tensor import Tensor
+
+if TYPE_CHECKING:
+    from dltrain.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class Access:
+    """How workers divide a call.  batch: each does its own samples of the arguments in `own`, and reads the others whole;
+    outputs: each makes its own part of the result; serial: one does it all."""
+
+    kind: Literal["batch", "outputs", "serial"] = "serial"
+    own: frozenset[str] = frozenset()
+    samples: int = 0  # how many are divided: two calls divide alike if this is equal
+
+    def part(self, name: str) -> object:
+        """Equal for two calls' arguments if each worker touches the same part of both, None if that cannot be told."""
+        return ("batch", self.samples) if self.kind == "batch" and name in self.own else None
+
+
+def schedule(calls: list[Call]) -> list[Call]:
+    """Weight gradients wait until the update: nobody reads them before, and together they need one barrier."""
+    late = [call for call in calls if call.way == "backward" and all(tensor.home == "param_grad" for tensor in call.writes())]
+    update = [call for call in calls if call.way == "update"]
+    waiting = set(late) | set(update)
+    return [call for call in calls if call not in waiting] + late + update
+
+
+@dataclass(frozen=True)
+class Use:
+    """Which elements of a storage a call touches, as which part of the workers, and whether it writes."""
+
+    low: int
+    high: int
+    part: object
+    written: bool
+
+    def meets(self, other: Use) -> bool:
+        """True where both touch an element, one writes, and the workers' parts differ (or cannot be told apart)."""
+        apart = self.high <= other.low or other.high <= self.low
+        return not apart and (self.written or other.written) and (self.part is None or self.part != other.part)
+
+
+def segment(plan: Plan) -> list[list[Call]]:
+    """A barrier before each call that touches, other than sample by sample, what a call of the open segment touches."""
+    segments: list[list[Call]] = []
+    touched: dict[Tensor, list[Use]] = {}  # storage -> its uses since the last barrier
+    for number, call in enumerate(plan.calls):
+        uses = []
+        for mode in ("in", "out", "add", "update"):
+            for name, tensor in call.uses(mode):
+                storage, low, high = plan.part(tensor)
+                uses.append((storage, Use(low, high, plan.access[call].part(name), mode != "in")))
+        fresh = not segments or number in (plan.pinned, plan.done)
+        if fresh or any(use.meets(earlier) for storage, use in uses for earlier in touched.get(storage, ())):
+            segments.append([])
+            touched = {}
+        segments[-1].append(call)
+        for storage, use in uses:
+            touched.setdefault(storage, []).append(use)
+    return segments

@@ -1,0 +1,112 @@
+"""What outlives a step: parameters, their gradients and slots in flat arrays, and the states of layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dltrain.errors import Refusal
+from dltrain.ops import philox
+from dltrain.registry import FILLERS
+from dltrain.tensor import Param, Shape, Tensor
+
+ALIGN = 16  # elements: each parameter starts on a cache line
+
+
+@dataclass
+class ParamSpec:
+    """What a line of the net says of one parameter."""
+
+    filler: Any = None
+    lr_mult: float = 1.0
+    decay_mult: float | None = None  # None: 1, but 0 for biases
+    freeze: bool = False
+
+
+@dataclass
+class Segment:
+    """One parameter's place in the flat arrays."""
+
+    layer: str
+    role: str
+    shape: Shape
+    start: int
+    spec: ParamSpec
+    handle: Param
+    filler: Any
+
+    @property
+    def name(self) -> str:
+        return f"{self.layer}.{self.role}"
+
+    @property
+    def frozen(self) -> bool:
+        return self.spec.freeze or self.spec.lr_mult == 0
+
+    @property
+    def decay_mult(self) -> float:
+        if self.spec.decay_mult is not None:
+            return self.spec.decay_mult
+        return 0.0 if self.role == "bias" else 1.0
+
+    def fill(self, seed: int) -> Any:
+        """First values: a pure function of the seed and the name."""
+        return self.filler.fill(self.shape, philox.key(seed, f"filler {self.name}"))
+
+
+@dataclass
+class State:
+    """An array of a layer that is saved with the run."""
+
+    name: str
+    handle: Tensor
+    init: float
+
+
+class Store:
+    """Declares parameters and states, once for all graphs; knows shapes and places, owns no memory."""
+
+    def __init__(self) -> None:
+        self.segments: dict[tuple[str, str], Segment] = {}
+        self.states: dict[str, State] = {}
+        self.w, self.g = Tensor("w", Shape((0,)), "param"), Tensor("g", Shape((0,)), "param_grad")
+        self.closed = False
+
+    def param(self, layer: str, role: str, shape: Shape, filler: str, spec: ParamSpec) -> Param:
+        """The handle of a parameter, the same in every graph."""
+        found = self.segments.get((layer, role))
+        if found is None:
+            if self.closed:
+                raise TypeError(f"layer '{layer}' asks for '{role}' in some graphs and not in all")
+            start, name = self.size, f"{layer}.{role}"
+            handle = Param(Tensor(name, shape, "param", (self.w, start)), Tensor(f"{name}.grad", shape, "param_grad", (self.g, start)))
+            found = Segment(layer, role, shape, start, spec, handle, spec.filler or FILLERS[filler]())
+            if found.frozen:
+                handle.grad = None
+            self.segments[layer, role] = found
+            self.w.shape = self.g.shape = Shape((start + -(-shape.count // ALIGN) * ALIGN,))
+        if found.shape != shape:
+            raise Refusal("", f"its {role} is {found.shape} for one batch and {shape} for another; fix the size of the bottom")
+        return found.handle
+
+    def state(self, name: str, shape: Shape, init: float) -> Tensor:
+        if name not in self.states:
+            self.states[name] = State(name, Tensor(name, shape, "state"), init)
+        found = self.states[name]
+        if found.handle.shape != shape:
+            raise Refusal("", f"its state {name} is {found.handle.shape} for one batch and {shape} for another")
+        return found.handle
+
+    def table(self) -> list[tuple[int, int, float, float]]:
+        """(start, stop, lr_mult, decay_mult) of each parameter that learns."""
+        return [(part.start, part.start + part.shape.count, part.spec.lr_mult, part.decay_mult)
+                for part in self.segments.values() if not part.frozen]  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        """Elements of a flat array."""
+        return self.w.shape.count
+
+    @property
+    def parameters(self) -> int:
+        return sum(part.shape.count for part in self.segments.values())

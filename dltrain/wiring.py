@@ -1,0 +1,173 @@
+"""Who reads what: names of blobs become places in the net; every wrong name is told with the nearest right one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dltrain.errors import did_you_mean
+from dltrain.layer import Layer
+from dltrain.marks import Key
+from dltrain.store import ParamSpec
+
+PHASES = ("train", "test", "deploy")
+Report = Callable[[Key, str], None]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What a line reads: a field of the source, a top of another line (by number), or a constant number."""
+
+    field: str | None = None
+    line: int = -1
+    top: int = 0
+    number: float | None = None
+
+
+@dataclass
+class Line:
+    """One line of the net, checked: a layer, what it reads as written, where it stands, and what it says of its parameters."""
+
+    name: str
+    layer: Layer
+    bottom: Any = None  # a name, a number, a list, a mapping by role; None reads the line above
+    phases: frozenset[str] = frozenset(PHASES)
+    params: dict[str, ParamSpec] = field(default_factory=dict)
+    loss_weight: float | None = None
+    path: Key = ()
+    refs: list[Ref] = field(default_factory=list)
+
+    @property
+    def what(self) -> str:
+        return f"layer '{self.name}' ({self.layer.type})"
+
+    @property
+    def weight(self) -> float:
+        """Its share in the total loss: 1 for a loss, 0 for anything else, unless the line says otherwise."""
+        return self.loss_weight if self.loss_weight is not None else float(self.layer.kind == "loss")
+
+    @property
+    def tops(self) -> list[str]:
+        return [self.name, *(f"{self.name}.{role}" for role in self.layer.more_tops)]
+
+
+@dataclass
+class Roles:
+    """The bottoms a layer takes, from the arguments of its setup."""
+
+    names: list[str]
+    needed: int
+    any_number: bool
+
+    @classmethod
+    def of(cls, layer: Layer) -> Roles:
+        arguments = list(inspect.signature(layer.setup).parameters.values())
+        variadic = any(argument.kind is argument.VAR_POSITIONAL for argument in arguments)
+        plain = [argument for argument in arguments if argument.kind is not argument.VAR_POSITIONAL]
+        needed = sum(argument.default is argument.empty for argument in plain)
+        return cls([argument.name for argument in plain], needed + variadic, variadic)
+
+    def __str__(self) -> str:
+        return ", ".join(self.names) or ("any number of bottoms" if self.any_number else "none")
+
+
+def wire(lines: list[Line], fields: list[str], report: Report) -> list[int]:
+    """Fills each line's `refs`; returns the lines in an order in which every reader follows its writers (file order else)."""
+    before = 0
+
+    def tell(path: Key, message: str) -> None:
+        nonlocal before
+        before += 1
+        report(path, message)
+
+    blobs = {name: Ref(field=name) for name in fields}
+    for number, line in enumerate(lines):
+        for top, name in enumerate(line.tops):
+            if name in blobs:
+                owner = "a field of the source" if blobs[name].field else f"also the name of line {blobs[name].line + 1} of the net"
+                tell((*line.path, "name"), f"{line.what}: the name '{name}' is {owner}; choose another")
+            else:
+                blobs[name] = Ref(line=number, top=top)
+    for number, line in enumerate(lines):
+        line.refs = bottoms(lines, number, blobs, fields, tell)
+    return order(lines, tell) if not before else []
+
+
+def bottoms(lines: list[Line], number: int, blobs: dict[str, Ref], fields: list[str], report: Report) -> list[Ref]:
+    line, roles = lines[number], Roles.of(lines[number].layer)
+    if line.bottom is None:
+        return implicit(lines, number, roles, fields, report)
+    path = (*line.path, "bottom")
+    if isinstance(line.bottom, dict):
+        return by_role(line, roles, blobs, path, report)
+    given = line.bottom if isinstance(line.bottom, list) else [line.bottom]
+    limit = len(given) if roles.any_number else len(roles.names)
+    if not roles.needed <= len(given) <= limit:
+        some = f"{roles.needed}" if roles.needed == limit else f"{roles.needed} to {limit}"
+        report(path, f"{line.what}: reads {some} bottoms ({roles}), not {len(given)}")
+    return [named(line, item, blobs, (*path, place), report) for place, item in enumerate(given)]
+
+
+def by_role(line: Line, roles: Roles, blobs: dict[str, Ref], path: Key, report: Report) -> list[Ref]:
+    """{x: ip2, label: label}, put in the order of the layer's arguments."""
+    for role in line.bottom:
+        if role not in roles.names:
+            report((*path, role), f"{line.what}: has no bottom '{role}'; {did_you_mean(role, roles.names)}")
+    for role in roles.names[: roles.needed]:
+        if role not in line.bottom:
+            report(path, f"{line.what}: needs the bottom '{role}'; add {role}: …")
+    return [named(line, line.bottom[role], blobs, (*path, role), report) for role in roles.names if role in line.bottom]
+
+
+def implicit(lines: list[Line], number: int, roles: Roles, fields: list[str], report: Report) -> list[Ref]:
+    """The first top of the line above that is no loss and no metric; the first line reads the source's first field."""
+    line = lines[number]
+    if roles.needed == 0 and not roles.any_number:
+        return []
+    if line.layer.kind != "layer" or roles.needed > 1:
+        example = ", ".join(roles.names[: roles.needed]) or "x, label"
+        report(line.path, f"{line.what}: must name what it reads; add bottom: [{example}]")
+        return []
+    for above in range(number - 1, -1, -1):
+        if lines[above].layer.kind == "layer":
+            return [Ref(line=above)]
+    if not fields:
+        report(line.path, f"{line.what}: there is nothing above to read; add a data section, or bottom: …")
+        return []
+    return [Ref(field=fields[0])]
+
+
+def named(line: Line, item: Any, blobs: dict[str, Ref], path: Key, report: Report) -> Ref:
+    if isinstance(item, int | float) and not isinstance(item, bool):
+        return Ref(number=float(item))
+    if isinstance(item, str) and item in blobs:
+        return blobs[item]
+    if isinstance(item, str) and "." in item and item.split(".")[0] in blobs:
+        report(path, f"{line.what}: reading '{item}' as a blob is not yet built; blobs: {', '.join(blobs)}")
+    else:
+        report(path, f"{line.what}: there is no blob '{item}'; {did_you_mean(item, blobs)}")
+    return Ref(number=0.0)
+
+
+def order(lines: list[Line], report: Report) -> list[int]:
+    """A topological order; a ring of lines that wait for each other is named."""
+    done: list[int] = []
+    waiting: list[int] = []
+
+    def visit(number: int) -> bool:
+        if number in done:
+            return True
+        if number in waiting:
+            ring = [lines[index].name for index in [*waiting[waiting.index(number) :], number]]
+            report((*lines[number].path, "bottom"), f"the net runs in a circle: {' reads '.join(ring)}; break it at one bottom")
+            return False
+        waiting.append(number)
+        fine = all(visit(ref.line) for ref in lines[number].refs if ref.line >= 0)
+        waiting.pop()
+        if fine:
+            done.append(number)
+        return fine
+
+    return done if all([visit(number) for number in range(len(lines))]) else []
