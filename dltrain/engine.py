@@ -145,6 +145,32 @@ class Engine:
         made |= {f"states/{name}": self.memory.logical(state.handle) for name, state in self.net.store.states.items()}
         return made
 
+    def reset(self) -> None:
+        """Back to before the first step: gradients and slots 0, states at their beginning, nothing failed."""
+        self.step_count = 0
+        for name, handle in self.memory.handles.items():
+            if name != "w":
+                self.memory.memory(handle)[...] = 0
+        self.memory.memory(self.failed)[...] = 0
+        for state in self.net.store.states.values():
+            self.memory.memory(state.handle)[...] = state.init
+
+    # --- what it runs on ---
+    def environment(self) -> dict[str, Any]:
+        """What decides the last bits of a result: device, threads, kernels, versions."""
+        import platform
+
+        from dltrain import __version__
+        from dltrain.devices import blas_words
+
+        return {"dltrain": __version__, "python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine(),
+                "device": self.backend.name, "threads": self.backend.workers, "kernels": self.backend.kernels, "blas": blas_words()}  # fmt: skip
+
+    def about(self) -> str:
+        found = self.environment()
+        threads = f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"
+        return f"{found['device']}, {threads}, {'; '.join(found['blas'])}"
+
     def close(self) -> None:
         if self.pool is not None:
             self.pool.close()

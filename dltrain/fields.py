@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SkipValidation, WithJsonSchema
@@ -68,12 +70,17 @@ class Span:
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"
 
-    def iterations(self, per_epoch: float) -> int:
+    def iterations(self, per_epoch: Fraction) -> int:
         """In iterations, at `per_epoch` of them an epoch; an epoch ends at the first iteration that completes it."""
         if self.unit == "seconds":
             raise ValueError("a time has no length in iterations")
-        amount = self.amount if self.unit == "iterations" else self.amount * per_epoch
-        return max(1, int(-(-amount // 1)))
+        amount = Fraction(self.amount).limit_denominator(10**6)
+        return max(1, ceil(amount * per_epoch if self.unit == "epochs" else amount))
+
+    def due(self, iteration: int, per_epoch: Fraction) -> bool:
+        """True where a whole number of these spans has been completed by this iteration and not by the one before."""
+        length = Fraction(self.amount).limit_denominator(10**6) * (per_epoch if self.unit == "epochs" else 1)
+        return iteration // length > (iteration - 1) // length
 
 
 def span(value: Any) -> Any:

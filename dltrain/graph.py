@@ -8,7 +8,7 @@ from typing import Any
 
 from dltrain.layer import Blob, Layer, Param
 from dltrain.ops.signature import Call, Tracer
-from dltrain.store import ParamSpec, Store
+from dltrain.store import Store
 from dltrain.tensor import Shape, Tensor
 from dltrain.wiring import Line, Ref
 
@@ -65,7 +65,7 @@ class Builder:
     # --- what a layer asks of its site ---
     def param(self, layer: Layer, role: str, shape: Shape, filler: str) -> Param:
         line = next(line for line in self.lines if line.name == layer.name)
-        return self.store.param(layer.name, role, shape, filler, line.params.get(role, ParamSpec()))
+        return self.store.param(layer.name, role, shape, filler, line.spec(role))
 
     def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor:
         name = f"{layer.name}.{role}" + (f"@{self.graph.demand.split}" if per_split else "")

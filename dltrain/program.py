@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-
 from dltrain.memory import Bound, Memory
 from dltrain.ops.backend import Kernel, Reference
 from dltrain.plan import Plan
@@ -18,8 +16,11 @@ class Program:
         arrays = Bound(memory, plan)
         self.segments: list[list[list[Kernel]]] = []  # segment -> worker -> kernels
         for calls in plan.to_run:
-            bound: list[Sequence[Kernel]] = [backend.bind(call, arrays) for call in calls]
-            self.segments.append([[kernels[worker] for kernels in bound if worker < len(kernels)] for worker in range(backend.workers)])
+            backend.begin_segment()
+            works = [backend.bind(call, arrays) for call in calls]
+            for phase in ([work.kernels for work in works], [work.finish for work in works]):
+                if any(phase):
+                    self.segments.append([[kernels[worker] for kernels in phase if worker < len(kernels)] for worker in range(backend.workers)])
 
     def run(self) -> None:
         if self.pool is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt
@@ -25,7 +26,7 @@ class Horizon:
     """What a policy may know of the run: its length, and how many iterations an epoch takes."""
 
     max_iter: int
-    per_epoch: float
+    per_epoch: Fraction
 
     def count(self, span: Span) -> int:
         return span.iterations(self.per_epoch)

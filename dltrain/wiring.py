@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from dltrain.errors import did_you_mean
@@ -34,9 +35,10 @@ class Line:
     layer: Layer
     bottom: Any = None  # a name, a number, a list, a mapping by role; None reads the line above
     phases: frozenset[str] = frozenset(PHASES)
-    params: dict[str, ParamSpec] = field(default_factory=dict)
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)  # role -> what the line says of it
     loss_weight: float | None = None
     path: Key = ()
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)  # pattern -> what the solver says of what matches
     refs: list[Ref] = field(default_factory=list)
 
     @property
@@ -48,9 +50,22 @@ class Line:
         """Its share in the total loss: 1 for a loss, 0 for anything else, unless the line says otherwise."""
         return self.loss_weight if self.loss_weight is not None else float(self.layer.kind == "loss")
 
+    def spec(self, role: str) -> ParamSpec:
+        """What holds for a parameter: later patterns before earlier ones, the line's own word before all."""
+        said: dict[str, Any] = {}
+        for pattern, rule in self.rules.items():
+            if matches(pattern, f"{self.name}.{role}"):
+                said |= rule
+        return ParamSpec(**said | self.params.get(role, {}))
+
     @property
     def tops(self) -> list[str]:
         return [self.name, *(f"{self.name}.{role}" for role in self.layer.more_tops)]
+
+
+def matches(pattern: str, name: str) -> bool:
+    """The pattern "*.bias" matches a parameter's full name; "fire*", without a dot, all parameters of the layers it matches."""
+    return fnmatchcase(name if "." in pattern else name.split(".")[0], pattern)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,11 +23,19 @@ class Arrays(Protocol):
     def logical(self, tensor: Tensor) -> Any: ...
 
 
+class Work(NamedTuple):
+    """What each worker does in a segment, and, after a barrier, at its end (joining what the workers made apart)."""
+
+    kernels: Sequence[Kernel]
+    finish: Sequence[Kernel] = ()
+
+
 class Reference:
     """Plain NumPy, one worker, any float type; what the other back ends are held against."""
 
     name = "reference"
     workers = 1
+    kernels = "numpy"  # whose arithmetic it is, for those who compare last bits
 
     def __init__(self, dtype: Any = np.float32) -> None:
         self.dtype = np.dtype(dtype)
@@ -43,9 +51,12 @@ class Reference:
     def access(self, call: Call) -> Access:
         return Access()
 
-    def bind(self, call: Call, arrays: Arrays) -> Sequence[Kernel]:
+    def begin_segment(self) -> None:
+        """Called before the calls of a segment are bound."""
+
+    def bind(self, call: Call, arrays: Arrays) -> Work:
         """The call with its arrays, one kernel a worker."""
-        return [bind_reference(call, arrays)]
+        return Work([bind_reference(call, arrays)])
 
     def alloc(self, size: int, dtype: Any) -> Any:
         """`size` zeros, aligned to a cache line."""

@@ -1,0 +1,204 @@
+"""A config: YAML to checked objects, every mistake of the text in one pass, each with its place and a way out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dltrain.checks import check, keys_of, show
+from dltrain.errors import ConfigError, DataError, Refusal, did_you_mean
+from dltrain.feed import Feed
+from dltrain.fields import Span
+from dltrain.lines import read_lines, read_rules, unused_rules
+from dltrain.marks import Document, load
+from dltrain.net import Net
+from dltrain.overrides import include, override
+from dltrain.registry import SOLVERS
+from dltrain.sections import NOT_YET, DataKeys, EngineKeys, Loop, Top
+from dltrain.solver import Horizon, Solver
+
+TOP = ("version", "name", "seed", "data", "net", "solver", "engine")
+LOOP_KEYS = keys_of(Loop)
+
+
+@dataclass
+class Config:
+    """Everything about a run that a text says, checked."""
+
+    document: Document
+    name: str
+    seed: int
+    feed: Feed
+    net: Net
+    solver: Solver | None
+    loop: Loop
+    engine: EngineKeys
+
+    @property
+    def horizon(self) -> Horizon:
+        """How long the run is; a run that only a time ends has no length."""
+        assert self.solver is not None
+        per_epoch = self.feed.per_epoch / self.solver.iter_size
+        ends = [self.loop.max_iter.iterations(per_epoch)] if self.loop.max_iter else []
+        ends += [Span(self.loop.max_epochs, "epochs").iterations(per_epoch)] if self.loop.max_epochs else []
+        return Horizon(min(ends, default=0), per_epoch)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The text as plain values, files included and --set applied."""
+        return {"version": 1, "name": self.name, **{key: self.document.value[key] for key in TOP[2:] if key in self.document.value}}
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for configs that compute the same: names, comments and what only watches the run are left out."""
+        value = json.loads(json.dumps(self.values))
+        for key in ("name", "engine"):
+            value.pop(key, None)
+        for key in ("display", "snapshot", "max_time"):
+            (value.get("solver") or {}).pop(key, None)
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+    def monitored(self, name: str) -> tuple[str, bool]:
+        """(SPLIT.NAME of a score, whether more is better)"""
+        split, dot, score = name.rpartition(".")
+        best = self.net.scores()[score]
+        return (name if dot else f"{self.watched}.{score}"), best
+
+    @property
+    def watched(self) -> str:
+        """The split that the loop scores: val, or test where there is no val."""
+        return "val" if "val" in self.feed.splits else "test"
+
+
+def read(path: str | Path, settings: tuple[str, ...] = (), need_solver: bool = True, saved: Any = None, document: Document | None = None) -> Config:
+    """Reads and checks a config.  ConfigError tells all mistakes; a DataError says what is wrong with the data."""
+    import dltrain.data
+    import dltrain.fillers
+    import dltrain.layers
+    import dltrain.ops.reference
+    import dltrain.solvers  # noqa: F401  the catalogues
+
+    document = document or load(path)
+    include(document)
+    override(document, settings)
+    value = document.value
+    if not isinstance(value, dict):
+        raise ConfigError(f"{document.file}: a config is a mapping with data, net and solver; see configs/lenet.yaml")
+    top_words(document, value)
+    top = check(document, Top, {key: value[key] for key in ("version", "name", "seed") if key in value}, (), "config") or Top()
+    engine = check(document, EngineKeys, value.get("engine") or {}, ("engine",), "engine") or EngineKeys()
+    solver, loop = read_solver(document, value.get("solver"), need_solver)
+    rules = read_rules(document, (value.get("solver") or {}).get("param")) if isinstance(value.get("solver"), dict) else {}
+    feed = read_feed(document, value.get("data"), top.seed, saved)
+    lines = read_lines(document, value.get("net"), rules) if "net" in value else []
+    if "net" not in value:
+        document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
+    whole = len(lines) == len(value.get("net") or ()) and feed is not None
+    net = Net(lines if whole else [], dict(feed.fields) if feed else {}, feed.batch_size("train") if feed else 1, top.seed, document.wrong)
+    if whole:
+        unused_rules(document, rules, [part.name for part in net.store.segments.values()])
+    made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine)  # type: ignore[arg-type]
+    if whole and solver is not None and loop is not None:
+        check_loop(made)
+    document.raise_mistakes()
+    return made
+
+
+def top_words(document: Document, value: dict[str, Any]) -> None:
+    for word in value:
+        if word in NOT_YET["top"]:
+            document.wrong((word,), f"config: '{word}' is not yet built; leave it out", key=True)
+        elif word not in TOP:
+            document.wrong((word,), f"config: unknown section '{word}'; {did_you_mean(word, [*TOP, *NOT_YET['top']])}", key=True)
+
+
+def read_solver(document: Document, value: Any, needed: bool) -> tuple[Solver | None, Loop | None]:
+    """The rule's keys and the loop's keys, which stand in one section."""
+    if value is None:
+        if needed:
+            document.wrong((), "config: needs a solver; add solver: {type: SGD, base_lr: 0.01, max_epochs: 10}")
+        return None, Loop()
+    if not isinstance(value, dict):
+        document.wrong(("solver",), f"solver: must be a mapping {{type: SGD, …}}, not {show(value)}")
+        return None, None
+    kind = value.get("type")
+    loop = check(document, Loop, {key: item for key, item in value.items() if key in LOOP_KEYS}, ("solver",), "solver")
+    if kind is None or kind not in SOLVERS:
+        place = ("solver", "type") if kind is not None else ("solver",)
+        document.wrong(place, f"solver: unknown solver {show(kind)}; {did_you_mean(kind, SOLVERS)}" if kind else "solver: needs 'type'; add type: SGD")
+        return None, loop
+    rule = {key: item for key, item in value.items() if key not in LOOP_KEYS and key not in ("type", "param")}
+    solver = check(document, SOLVERS[kind], rule, ("solver",), f"solver ({kind})", LOOP_KEYS)
+    return solver, loop
+
+
+def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | None:
+    """The data section, with its source opened: the net cannot be checked without shapes."""
+    if not isinstance(value, dict):
+        document.wrong(("data",) if value is not None else (), "config: needs data; add data: {source: digits, batch_size: 64}")
+        return None
+    value = dict(value)
+    for word in set(value) & set(NOT_YET["data"]):
+        document.wrong(("data", word), f"data: '{word}' is not yet built; leave it out", key=True)
+        del value[word]
+    given_back = "val" in value and value["val"] is None
+    for split in ("train", "val", "test"):
+        for word in set(value.get(split) or ()) & set(NOT_YET["split"]) if isinstance(value.get(split), dict) else ():
+            document.wrong(("data", split, word), f"data: {split}: '{word}' is not yet built; leave it out", key=True)
+            value[split] = {key: item for key, item in value[split].items() if key != word}
+    keys = check(document, DataKeys, value, ("data",), "data")
+    if keys is None:
+        return None
+    feed = Feed(keys, seed)
+    try:
+        feed.open(given_back, saved)
+    except Refusal as refusal:
+        number, _, key = refusal.key.partition(".")
+        path = ("data", "transform", int(number), key) if number.isdigit() else ("data",)
+        document.wrong(path, f"data: {refusal}")
+        return None
+    except DataError:
+        document.raise_mistakes()  # what is wrong in the text comes first
+        raise
+    return feed
+
+
+def check_loop(config: Config) -> None:
+    """What only the whole can tell: an end, a loss, names of scores, lengths that fit."""
+    document, loop, net = config.document, config.loop, config.net
+    wrong = document.wrong
+    if loop.max_iter is None and loop.max_epochs is None and loop.max_time is None:
+        wrong(("solver",), "solver: never ends; add max_iter, max_epochs or max_time")
+    for key in ("max_iter", "max_time"):
+        length = getattr(loop, key)
+        if length is not None and (length.unit == "seconds") != (key == "max_time"):
+            wrong(("solver", key), f"solver: {key} cannot be {length}; {'write 20 min' if key == 'max_time' else 'max_time takes a time'}")
+    if net.order and not any(line.layer.kind == "loss" and "train" in line.phases for line in net.lines):
+        wrong(("net",), "net: nothing to train for: there is no loss in phase train; add a loss such as SoftmaxWithLoss")
+    if loop.test is not None and loop.test.interval is not None and loop.test.interval.unit == "seconds":
+        wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")
+    if config.watched not in config.feed.splits and (loop.test is not None or loop.early_stopping is not None):
+        wrong(("solver", "test"), "solver: there is neither val nor test to score; add data.val: {hold_out: 0.1}")
+    names = list(net.scores())
+    if loop.early_stopping is not None:
+        check_score(config, loop.early_stopping.monitor, ("solver", "early_stopping", "monitor"), names)
+        if loop.early_stopping.patience.unit == "seconds":
+            wrong(("solver", "early_stopping", "patience"), "solver: patience counts iterations or epochs; write 5 epochs")
+    if loop.snapshot is not None and loop.snapshot.best is not None:
+        check_score(config, loop.snapshot.best, ("solver", "snapshot", "best"), names)
+
+
+def check_score(config: Config, name: str, path: tuple[str, ...], names: list[str]) -> None:
+    """A score to choose by: one that the net makes, on val; test only where it is named."""
+    split, dot, score = name.rpartition(".")
+    splits = [name for name in config.feed.splits if name != "train"]
+    if score not in names or (dot and split not in splits):
+        known = [*names, *(f"{split}.{name}" for split in splits for name in names)]
+        config.document.wrong(path, f"solver: there is no score '{name}'; {did_you_mean(name, known)}")
+    elif not dot and "val" not in splits:
+        config.document.wrong(path, f"solver: there is no val to choose on; add data.val: {{hold_out: 0.1}}, or write test.{score} to choose on test")
+    elif dot and split != config.watched:
+        config.document.wrong(path, f"solver: the loop scores {config.watched} only; write {config.watched}.{score}, or give val back with val: null")

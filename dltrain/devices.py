@@ -1,0 +1,75 @@
+"""Which devices there are, which can be used, and what stands in the way of the others."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from dltrain.errors import ConfigError, did_you_mean
+from dltrain.ops.backend import Reference
+
+DEVICES = ("auto", "cpu", "cuda", "reference")
+
+
+@dataclass
+class Device:
+    name: str
+    usable: bool
+    about: str
+
+
+def devices() -> list[Device]:
+    """What `dltrain devices` prints."""
+    cuda = "the CUDA engine is not yet built; use --device cpu"
+    return [
+        Device("cpu", True, f"{cores()} cores; {', '.join(blas_words()) or 'no BLAS found'}"),
+        Device("cuda", False, cuda if find_spec("cupy") else f"{cuda} (nor is CuPy installed: pip install 'dltrain[cuda12]')"),
+        Device("reference", True, "plain NumPy, slow; the definition that the others are held against"),
+    ]
+
+
+def backend(device: str, threads: int = 0) -> Reference:
+    """The back end of a device name; ConfigError with the reason where it cannot be used."""
+    if device.split(":")[0] not in DEVICES:
+        raise ConfigError(f"--device {device}: there is no such device; {did_you_mean(device, DEVICES)}")
+    if device.startswith("cuda"):
+        raise ConfigError(f"--device {device}: {next(d.about for d in devices() if d.name == 'cuda')}")
+    if device == "reference":
+        return Reference()
+    from dltrain.ops.cpu import Cpu
+
+    return Cpu(threads or cores())
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def blas() -> list[dict[str, Any]]:
+    """The BLAS libraries that NumPy has loaded: name, version, kernels."""
+    import numpy  # noqa: F401  loads them
+    from threadpoolctl import threadpool_info
+
+    return [info for info in threadpool_info() if info.get("user_api") == "blas"]
+
+
+def blas_words() -> list[str]:
+    return [f"{info['internal_api']} {info.get('version') or ''} with {info.get('architecture', 'unknown')} kernels" for info in blas()]
+
+
+def slow_kernels() -> str | None:
+    """A word of warning where an environment variable forces slower BLAS kernels than the CPU has."""
+    forced = os.environ.get("OPENBLAS_CORETYPE")
+    if not forced:
+        return None
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            wide = " avx512f " in file.read()
+    except OSError:
+        return None
+    if wide and forced.lower() in ("haswell", "zen", "sandybridge", "nehalem", "prescott"):
+        return f"OPENBLAS_CORETYPE={forced} forces BLAS kernels without this CPU's AVX-512, at about half the speed; unset it to go faster"
+    return None

@@ -1,0 +1,22 @@
+"""Scores over a whole split: sums over batches, partial ones included, then one division."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dltrain.engine import Engine
+from dltrain.feed import Feed
+
+
+def evaluate(engine: Engine, feed: Feed, split: str) -> dict[str, float]:
+    """Each loss and metric of phase test over all samples of a split, and `loss`, the total."""
+    sums: dict[str, Any] = {}
+    for batch in feed.batches(split):
+        engine.forward("test", batch, split)
+        for name, tally in engine.tallies().items():
+            sums[name] = tally if name not in sums else sums[name] + tally
+    lines = {line.name: line.layer for line in engine.net.lines}
+    scores = {name: lines[name].score(tally) for name, tally in sums.items()}
+    if any(lines[name].kind == "loss" for name in scores):
+        scores["loss"] = engine.net.total_loss(scores, "test")
+    return scores

@@ -1,0 +1,78 @@
+"""The net section: each line becomes a checked layer with its wiring as written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dltrain.checks import check, keys_of, show
+from dltrain.errors import did_you_mean
+from dltrain.marks import Document, Key
+from dltrain.registry import LAYERS
+from dltrain.sections import NOT_YET, LineKeys, ParamKeys
+from dltrain.wiring import PHASES, Line, matches
+
+
+def read_lines(document: Document, value: Any, rules: dict[str, dict[str, Any]]) -> list[Line]:
+    """The lines that are right by themselves; what is wrong is noted."""
+    if not isinstance(value, list) or not value:
+        document.wrong(("net",), f"net: must be a list of layers, - {{name: conv1, type: Convolution, …}}, not {show(value)}")
+        return []
+    lines = [read_line(document, item, ("net", index), rules) for index, item in enumerate(value)]
+    return [line for line in lines if line is not None]
+
+
+def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[str, Any]]) -> Line | None:
+    if not isinstance(item, dict):
+        document.wrong(path, f"net: a line must be a mapping {{name: …, type: …}}, not {show(item)}")
+        return None
+    kind, name = item.get("type"), item.get("name")
+    what = f"layer '{name}' ({kind})" if name is not None else f"a layer ({kind})"
+    for word in NOT_YET["line"]:
+        if word in item:
+            document.wrong((*path, word), f"{what}: '{word}' is not yet built; write the lines out", key=True)
+    common = {key: value for key, value in item.items() if key in keys_of(LineKeys)}
+    own = {key: value for key, value in item.items() if key not in common and key not in NOT_YET["line"]}
+    keys = check(document, LineKeys, common, path, what)
+    if isinstance(kind, str) and kind not in LAYERS:
+        document.wrong((*path, "type"), f"{what}: unknown layer type '{kind}'; {did_you_mean(kind, LAYERS)}")
+        return None
+    if not isinstance(kind, str):
+        return None
+    layer = check(document, LAYERS[kind], own, path, what, keys_of(LineKeys))
+    params = read_params(document, item.get("param"), (*path, "param"), what)
+    if keys is None or layer is None:
+        return None
+    if keys.loss_weight is not None and layer.kind != "loss":
+        document.wrong((*path, "loss_weight"), f"{what}: a loss_weight on a {layer.kind} is not yet built; put it on a loss")
+    return Line(keys.name, layer, keys.bottom, frozenset(keys.phase or PHASES), params, keys.loss_weight, path, rules)
+
+
+def read_params(document: Document, value: Any, path: Key, what: str) -> dict[str, dict[str, Any]]:
+    """param: {weight: {lr_mult: 10, filler: xavier}, bias: {lr_mult: 20}}"""
+    if not isinstance(value, dict):
+        return {}
+    return {role: read_param(document, keys, (*path, role), f"{what}: param {role}") for role, keys in value.items()}
+
+
+def read_param(document: Document, value: Any, path: Key, what: str) -> dict[str, Any]:
+    """What is said of one parameter, as a mapping of the keys that were given."""
+    if isinstance(value, dict):
+        for word in set(NOT_YET["param"]) & set(value):
+            document.wrong((*path, word), f"{what}: '{word}' is not yet built; leave it out", key=True)
+        value = {key: item for key, item in value.items() if key not in NOT_YET["param"]}
+    made = check(document, ParamKeys, value, path, what)
+    return {key: getattr(made, key) for key in keys_of(ParamKeys) if getattr(made, key) is not None} if made else {}
+
+
+def read_rules(document: Document, value: Any) -> dict[str, dict[str, Any]]:
+    """solver.param: groups by pattern, "*.bias": {lr_mult: 2}"""
+    if not isinstance(value, dict):
+        return {}
+    return {pattern: read_param(document, keys, ("solver", "param", pattern), f"solver: param {pattern}") for pattern, keys in value.items()}
+
+
+def unused_rules(document: Document, rules: dict[str, dict[str, Any]], names: list[str]) -> None:
+    """A pattern that matches nothing is a mistake."""
+    for pattern in rules:
+        if names and not any(matches(pattern, name) for name in names):
+            document.wrong(("solver", "param", pattern), f"solver: param '{pattern}' matches nothing; {did_you_mean(pattern, names)}", key=True)

@@ -1,0 +1,122 @@
+"""The back end itself: layouts, fusions, who divides what, and kernels bound to their arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dltrain.ops.backend import Arrays, Kernel, Reference, Work, bind_reference
+from dltrain.ops.cpu import fusion
+from dltrain.ops.signature import Call
+from dltrain.plan.segment import Access
+from dltrain.tensor import Shape, Tensor
+
+CHANNELS_LAST = (0, 2, 3, 1)
+LINE = 16  # floats in a cache line
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the CPU does an op: `bind` makes the Work; `own` are the arguments of which each worker touches its own samples."""
+
+    bind: Callable[[Call, Arrays, Cpu], Work]
+    own: frozenset[str]
+    fits: Callable[[Call], bool]
+
+
+RECIPES: dict[str, list[Recipe]] = {}
+
+
+def recipe(name: str, own: str = "", fits: Callable[[Call], bool] = lambda call: True) -> Callable[[Any], Any]:
+    """Registers how an op is done here; of several, the first that fits.  An op without one runs the reference, serially."""
+
+    def register(bind: Callable[[Call, Arrays, Cpu], Work]) -> Any:
+        RECIPES.setdefault(name, []).append(Recipe(bind, frozenset(own.split()), fits))
+        return bind
+
+    return register
+
+
+def recipe_of(call: Call) -> Recipe | None:
+    return next((found for found in RECIPES.get(call.op.name, ()) if found.fits(call)), None)
+
+
+class Cpu(Reference):
+    """float32, `workers` threads, images channels-last in memory (weights of rank 4 too)."""
+
+    name = "cpu"
+    kernels = "numba"
+
+    def __init__(self, workers: int = 1) -> None:
+        from threadpoolctl import threadpool_limits
+
+        from dltrain.ops.cpu import dense, images  # noqa: F401  fill the recipes
+
+        super().__init__(np.float32)
+        self.workers = workers
+        self.scratches = [np.empty(0, np.float32) for _ in range(workers)]
+        self.parts, self.part_top = np.empty(0, np.float32), 0
+        self.limits = threadpool_limits(1, "blas")  # a worker's BLAS is its own thread's
+
+    def close(self) -> None:
+        self.limits.restore_original_limits()
+
+    def order(self, shape: Shape) -> tuple[int, ...]:
+        return CHANNELS_LAST if len(shape) == 4 else super().order(shape)
+
+    def fuse(self, calls: list[Call], keep: set[Tensor]) -> list[Call]:
+        return fusion.fuse(calls, keep)
+
+    def access(self, call: Call) -> Access:
+        found = recipe_of(call)
+        if found is None:
+            return Access()
+        sizes = [tensor.shape[0] for name, tensor in call.uses("in", "out", "add", "update") if name in found.own]
+        return Access("batch", found.own, sizes[0]) if found.own else Access("outputs")
+
+    def bind(self, call: Call, arrays: Arrays) -> Work:
+        found = recipe_of(call)
+        return found.bind(call, arrays, self) if found else Work([bind_reference(call, arrays)])
+
+    # --- what workers share out ---
+    def share(self, worker: int, size: int, step: int = 1) -> tuple[int, int]:
+        """The part of 0 .. size that a worker does, in multiples of `step`."""
+        units = -(-size // step)
+        return min(units * worker // self.workers * step, size), min(units * (worker + 1) // self.workers * step, size)
+
+    def spans(self, size: int, step: int = 1) -> list[tuple[int, int, int]]:
+        """(worker, from, to) for all workers."""
+        return [(worker, *self.share(worker, size, step)) for worker in range(self.workers)]
+
+    def scratch(self, worker: int, floats: int) -> Any:
+        """Memory that a worker's calls use one after another."""
+        if len(self.scratches[worker]) < floats:
+            self.scratches[worker] = self.alloc(floats, np.float32)
+        return self.scratches[worker][:floats]
+
+    def begin_segment(self) -> None:
+        """What the workers make apart lives until the end of a segment."""
+        self.part_top = 0
+
+    def apart(self, floats: int) -> Any:
+        """(workers, floats): one row a worker, alive until the end of the segment."""
+        width = -(-floats // LINE) * LINE
+        need = self.part_top + width * self.workers
+        if len(self.parts) < need:
+            self.parts = self.alloc(max(need, 2 * len(self.parts)), np.float32)
+            self.part_top = 0
+        rows = self.parts[self.part_top : self.part_top + width * self.workers].reshape(self.workers, width)
+        self.part_top += width * self.workers
+        return rows[:, :floats]
+
+    def join(self, parts: Any, total: Any) -> list[Kernel]:
+        """total += the rows of parts, each worker its own stretch, always in the order of the workers."""
+
+        def joined(low: int, high: int) -> None:
+            for row in parts:
+                np.add(total[low:high], row[low:high], out=total[low:high])
+
+        return [lambda low=low, high=high: joined(low, high) for _, low, high in self.spans(total.size, LINE)]

@@ -1,0 +1,256 @@
+"""Convolution of NHWC images as patch matrices times weights; BLAS does the products.
+
+    y[n,oh,ow,o] = b[o] + sum over kh,kw,c of x[n, oh*s-p+kh*d, ow*s-p+kw*d, c] * w[o,kh,kw,c]
+A batch is worked through in chunks of samples whose patches fit the scratch.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from dltrain.ops.cpu.direct import CHANNELS, direct_forward, direct_gradient
+from dltrain.ops.cpu.patches import add_bias, col2im, copy_interior, im2col, sum_rows
+from dltrain.ops.cpu.pooling import max_pool, max_unpool
+from dltrain.ops.cpu.sparse import winner_gradient
+
+BUDGET = 1 << 21            # floats of scratch for one chunk; one sample may take more
+LINE = 16                   # floats in a cache line, to which scratch arrays are aligned
+FEW_TAPS = 75               # the direct kernels beat patches up to about here
+SPARSITY = 3                # plane places per window from which winners alone pay
+
+
+class Pool(NamedTuple):
+    """A pooling window: (height, width) pairs."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int] = (0, 0)
+
+
+class Geometry(NamedTuple):
+    """Where a convolution's windows lie: (height, width) pairs and the number of groups."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    group: int = 1
+
+    def plane(self, height, width):
+        """Output (height, width)."""
+        axes = zip((height, width), *self[:4], strict=True)
+        return tuple((size + 2 * p - (d * (k - 1) + 1)) // s + 1 for size, k, s, p, d in axes)
+
+    @property
+    def pointwise(self):
+        """Whether the image itself is the patch matrix."""
+        return self.kernel == (1, 1) and self.stride == (1, 1) and self.pad == (0, 0)
+
+
+class Plan:
+    """Chunk length and scratch arrays of one convolution."""
+
+    def __init__(self, x_shape, w_shape, geometry, pooled):
+        N, H, W, C = x_shape
+        self.geometry = geometry
+        self.outputs, self.patch = w_shape[0], w_shape[1] * w_shape[2] * w_shape[3]
+        self.plane = OH, OW = geometry.plane(H, W)
+        self.image = (H + 2 * geometry.pad[0], W + 2 * geometry.pad[1], C)
+        each = [0 if geometry.pad == (0, 0) else self.image[0] * self.image[1] * C,
+                0 if geometry.pointwise else OH * OW * self.patch * geometry.group,
+                OH * OW * self.outputs if pooled else 0]
+        self.chunk = min(N, max(1, BUDGET // max(1, sum(each))))     # grows with N only
+        self.sizes = [self.chunk * size for size in each] + [self.outputs * self.patch]
+
+    def arrays(self, scratch):
+        """Flat parts of scratch: bordered image, patches, output plane, weight gradient."""
+        return carve(scratch, self.sizes)
+
+    def bordered(self, x, image):
+        """The samples x inside their zero border, in scratch if there is one."""
+        if not image.size:
+            return x
+        full = image[:len(x) * image.size // self.chunk].reshape(len(x), *self.image)
+        copy_interior(x, full, (0, 0), self.geometry.pad, x.shape[1:3])
+        return full
+
+    def patches(self, x, image, col):
+        """The patch matrix (G,P,K) of the samples x, built in scratch where needed."""
+        g = self.geometry
+        if g.pointwise:
+            return self.grouped(x)
+        col = self.matrix(col, len(x))
+        im2col(self.bordered(x, image), col, self.plane, g.kernel, g.stride, g.dilation)
+        return col
+
+    def matrix(self, col, n):
+        """The first n samples' patch matrix (G,P,K) in the flat array col."""
+        G, P = self.geometry.group, n * self.plane[0] * self.plane[1]
+        return col[:G * P * self.patch].reshape(G, P, self.patch)
+
+    def grouped(self, a):
+        """NHWC array as (G, P, C/G), one matrix a group."""
+        G = self.geometry.group
+        return a.reshape(-1, G, a.shape[-1] // G).transpose(1, 0, 2)
+
+    def spread(self, col, image, dx):
+        """dx <- patches added at their places, without the border."""
+        g = self.geometry
+        target = dx
+        if image.size:
+            target = image[:len(dx) * image.size // self.chunk].reshape(len(dx), *self.image)
+        col2im(col, target, self.plane, g.kernel, g.stride, g.dilation)
+        if image.size:
+            copy_interior(target, dx, g.pad, (0, 0), dx.shape[1:3])
+
+
+def carve(scratch, sizes):
+    """Flat, cache-line aligned parts of the scratch, of the given sizes."""
+    at, parts = -scratch.ctypes.data // scratch.itemsize % LINE, []
+    for size in sizes:
+        parts.append(scratch[at:at + size])
+        at += -(-size // LINE) * LINE
+    return parts
+
+
+def scratch_size(x_shape, w_shape, geometry, pool=None):
+    """Floats of scratch that one worker needs for these shapes, or for fewer samples."""
+    sizes = Plan(x_shape, w_shape, geometry, pool is not None).sizes
+    if direct(geometry, w_shape, pool):
+        other = direct_sizes(x_shape, w_shape, geometry) + [0, 0]
+        sizes = [max(pair) for pair in zip(sizes, other)]
+    return sum(-(-size // LINE) * LINE for size in sizes) + LINE
+
+
+def product(a, b, out):
+    """out = a b for each group; np.dot frees the GIL whatever the size, np.matmul does not."""
+    if len(a) == 1:
+        np.dot(a[0], b[0], out=out[0])
+    else:
+        np.matmul(a, b, out=out)
+
+
+def direct(geometry, w_shape, pool):
+    """Whether the kernels of direct.py take this layer: few taps, stride 1, 2x2 pooling."""
+    return (pool is not None and pool.kernel == (2, 2) and geometry.stride == (1, 1)
+            and geometry.group == 1 and w_shape[1] * w_shape[2] * w_shape[3] <= FEW_TAPS)
+
+
+def direct_sizes(x_shape, w_shape, geometry):
+    """Floats of the direct kernels' bordered image and output planes (of one sample)."""
+    _, H, W, C = x_shape
+    pitch = W + 2 * geometry.pad[1]
+    plane = -(-geometry.plane(H, W)[0] * pitch // LINE) * LINE
+    return [(H + 2 * geometry.pad[0]) * pitch * C, -(-w_shape[0] // CHANNELS) * CHANNELS * plane]
+
+
+def direct_parts(x, w, geometry, scratch):
+    """Image and planes in scratch, output height and width, and the kernels' geometry."""
+    image, plane = carve(scratch, direct_sizes(x.shape, w.shape, geometry))
+    channels = -(-len(w) // CHANNELS) * CHANNELS
+    return (image, plane.reshape(channels, -1), geometry.plane(*x.shape[1:3]),
+            (geometry.kernel, geometry.pad, geometry.dilation))
+
+
+def conv_forward(x, w, b, y, geometry, scratch, after=None):
+    """y = conv(x, w) + b (b may be None); `after` works on each finished part of y while it is in the cache."""
+    plan = Plan(x.shape, w.shape, geometry, False)
+    image, col, _, _ = plan.arrays(scratch)
+    weights = w.reshape(geometry.group, -1, plan.patch).transpose(0, 2, 1)
+    for i in range(0, len(x), max(1, plan.chunk)):
+        part = y[i:i + plan.chunk]
+        product(plan.patches(x[i:i + plan.chunk], image, col), weights, plan.grouped(part))
+        if b is not None:
+            add_bias(part.reshape(-1, plan.outputs), b)
+        if after is not None:
+            after(part)
+
+
+def conv_pool_forward(x, w, b, y, winner, geometry, pool, scratch):
+    """y = maxpool(conv(x, w)) + b and the winner's place in the convolution's plane."""
+    if direct(geometry, w.shape, pool):
+        parts = direct_parts(x, w, geometry, scratch)
+        direct_forward(x, w.reshape(len(w), -1), b, y, winner, *parts, pool.stride, pool.pad)
+        return
+    plan = Plan(x.shape, w.shape, geometry, True)
+    image, col, plane, _ = plan.arrays(scratch)
+    weights = w.reshape(geometry.group, -1, plan.patch).transpose(0, 2, 1)
+    for i in range(0, len(x), max(1, plan.chunk)):
+        part = x[i:i + plan.chunk]
+        full = plane[:len(part) * plane.size // plan.chunk].reshape(len(part), *plan.plane, -1)
+        product(plan.patches(part, image, col), weights, plan.grouped(full))
+        max_pool(full, b, y[i:i + plan.chunk], winner[i:i + plan.chunk], *pool)
+
+
+def conv_backward(x, dy, w, dx, dw, db, geometry, scratch):
+    """Overwrite dx, dw, db (each may be None) with the gradients of conv_forward."""
+    plan = Plan(x.shape, w.shape, geometry, False)
+    _gradients(plan, x, lambda i, n, _: dy[i:i + n], w, dx, dw, scratch)
+    if db is not None:
+        sum_rows(dy.reshape(-1, plan.outputs), db)
+
+
+def conv_pool_backward(x, dy, winner, w, dx, dw, db, geometry, pool, scratch):
+    """Overwrite dx, dw, db (each may be None) with the gradients of conv_pool_forward."""
+    if dw is not None and direct(geometry, w.shape, pool):
+        parts = direct_parts(x, w, geometry, scratch)
+        direct_gradient(x, dy, winner, dw.reshape(len(w), -1), *parts)
+        dw = None
+    plan = Plan(x.shape, w.shape, geometry, True)
+    if dw is not None and sparse(plan, dy):
+        _winners_only(plan, x, dy, winner, dw, scratch)
+        dw = None
+
+    def unpooled(i, n, plane):
+        full = plane[:n * plane.size // plan.chunk].reshape(n, *plan.plane, -1)
+        max_unpool(dy[i:i + n], winner[i:i + n], full)
+        return full
+
+    _gradients(plan, x, unpooled, w, dx, dw, scratch)
+    if db is not None:
+        sum_rows(dy.reshape(-1, plan.outputs), db)
+
+
+def sparse(plan, dy):
+    """Whether winners are few enough for sparse.py, and their patches runs of the image."""
+    g = plan.geometry
+    return (g.group == 1 and g.dilation[1] == 1
+            and SPARSITY * dy.shape[1] * dy.shape[2] <= plan.plane[0] * plan.plane[1])
+
+
+def _winners_only(plan, x, dy, winner, dw, scratch):
+    """dw of conv_pool_backward from the winners' patches, without a patch matrix."""
+    g = plan.geometry
+    image, _, _, _ = plan.arrays(scratch)
+    dw[...] = 0
+    for i in range(0, len(x), max(1, plan.chunk)):
+        part = slice(i, i + plan.chunk)
+        winner_gradient(plan.bordered(x[part], image), dy[part], winner[part],
+                        dw.reshape(plan.outputs, g.kernel[0], -1), plan.plane[1],
+                        g.kernel, g.stride, g.dilation)
+
+
+def _gradients(plan, x, gradient, w, dx, dw, scratch):
+    """dw = dy' col and dx = col2im(dy w), chunk by chunk; gradient(i, n, plane) gives dy."""
+    if dw is None and dx is None:
+        return
+    if dw is not None and not len(x):
+        dw[...] = 0
+    image, col, plane, more = plan.arrays(scratch)
+    weights = w.reshape(plan.geometry.group, -1, plan.patch)
+    more = more.reshape(weights.shape)
+    for i in range(0, len(x), max(1, plan.chunk)):
+        part = x[i:i + plan.chunk]
+        dy = plan.grouped(gradient(i, len(part), plane))
+        if dw is not None:
+            total = dw.reshape(weights.shape)
+            product(dy.transpose(0, 2, 1), plan.patches(part, image, col), more if i else total)
+            if i:
+                np.add(total, more, out=total)
+        if dx is not None:
+            target = dx[i:i + plan.chunk]
+            if plan.geometry.pointwise:
+                product(dy, weights, plan.grouped(target))
+            else:
+                dcol = plan.matrix(col, len(part))
+                product(dy, weights, dcol)
+                plan.spread(dcol, image, target)

@@ -1,0 +1,221 @@
+"""How the CPU does matrix products, elementwise formulas, losses and the update."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dltrain.ops.backend import Arrays, Kernel, Work
+from dltrain.ops.cpu import rows
+from dltrain.ops.cpu.backend import LINE, Cpu, recipe
+from dltrain.ops.cpu.formulas import elementwise_kernel, update_kernel
+from dltrain.ops.cpu.patches import add_bias
+from dltrain.ops.signature import Call
+
+LARGE = 1 << 20  # weights: beyond this a worker takes outputs, not samples, so that each weight is read once
+
+
+def large(call: Call) -> bool:
+    return bool(call.args["w"].shape.count > LARGE)
+
+
+# --- matrix products ---
+def product(x: Any, w: Any, b: Any, y: Any) -> None:
+    np.dot(x, w.T, out=y)
+    if b is not None:
+        add_bias(y, b)
+
+
+def product_columns(x: Any, w: Any, b: Any, y: Any) -> None:
+    np.matmul(x, w.T, out=y)
+    if b is not None:
+        np.add(y, b, out=y)
+
+
+@recipe("inner_product", "", large)
+def inner_product_by_outputs(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, w, b, y = (None if call.args[name] is None else arrays.memory(call.args[name]) for name in ("x", "w", "b", "y"))
+    spans = cpu.spans(len(w), LINE)
+    return Work([partial(product_columns, x, w[low:high], None if b is None else b[low:high], y[:, low:high]) for _, low, high in spans])
+
+
+@recipe("inner_product", "x y")
+def inner_product(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, w, b, y = (None if call.args[name] is None else arrays.memory(call.args[name]) for name in ("x", "w", "b", "y"))
+    return Work([partial(product, x[low:high], w, b, y[low:high]) for _, low, high in cpu.spans(len(x))])
+
+
+@recipe("inner_product_dx", "", large)
+def inner_product_dx_by_outputs(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    w, dy, dx = (arrays.memory(call.args[name]) for name in ("w", "dy", "dx"))
+    return Work([partial(np.matmul, dy, w[:, low:high], dx[:, low:high]) for _, low, high in cpu.spans(w.shape[1], LINE)])
+
+
+@recipe("inner_product_dx", "dy dx")
+def inner_product_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    w, dy, dx = (arrays.memory(call.args[name]) for name in ("w", "dy", "dx"))
+    return Work([partial(np.dot, dy[low:high], w, out=dx[low:high]) for _, low, high in cpu.spans(len(dy))])
+
+
+@recipe("inner_product_dw")
+def inner_product_dw(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    """Each worker makes its own rows of dw, so the sum over samples is never split."""
+    x, dy, dw, db = (None if call.args[name] is None else arrays.memory(call.args[name]) for name in ("x", "dy", "dw", "db"))
+    kernels: list[Kernel] = []
+    for worker, low, high in cpu.spans(dy.shape[1], LINE):
+        block = max(1, min(high - low, (1 << 18) // max(1, x.shape[1])))
+        scratch = cpu.scratch(worker, block * x.shape[1])
+        kernels.append(partial(add_products, x, dy, dw, db, low, high, block, scratch))
+    return Work(kernels)
+
+
+def add_products(x: Any, dy: Any, dw: Any, db: Any, low: int, high: int, block: int, scratch: Any) -> None:
+    """dw[low:high] += dy' x, a block of rows at a time so that the product is still in the cache when it is added"""
+    for at in range(low, high if dw is not None else low, block):
+        top = min(at + block, high)
+        made = scratch[: (top - at) * x.shape[1]].reshape(top - at, -1)
+        np.dot(dy[:, at:top].T, x, out=made)
+        np.add(dw[at:top], made, out=dw[at:top])
+    if db is not None and high > low:
+        db[low:high] += dy[:, low:high].sum(axis=0)
+
+
+# --- elementwise ---
+def by_sample(*arrays: Any) -> list[Any]:
+    return [array.reshape(len(array), -1) for array in arrays]
+
+
+def same_sizes(call: Call) -> bool:
+    return all(x.shape == call.args["y"].shape and x.dtype == "float" for x in call.args["xs"])
+
+
+@recipe("elementwise", "xs y", same_sizes)
+def elementwise(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    *xs, y = by_sample(*(arrays.memory(x) for x in call.args["xs"]), arrays.memory(call.args["y"]))
+    kernel = elementwise_kernel(call.args["formula"], len(xs))
+    constants = [np.float32(value) for value in call.args["constants"]]
+    return Work([partial(kernel, *(x[a:b].reshape(-1) for x in xs), y[a:b].reshape(-1), *constants) for _, a, b in cpu.spans(len(y))])
+
+
+@recipe("weighted_sum", "xs y")
+def weighted_sum(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    *xs, y = (arrays.memory(tensor) for tensor in (*call.args["xs"], call.args["y"]))
+    weights = [np.float32(weight) for weight in call.args["weights"]]
+
+    def run(low: int, high: int) -> None:
+        out = y[low:high]
+        first = xs[0][low:high]
+        total = first * weights[0] if weights[0] != 1 or len(xs) == 1 else first
+        for x, weight in zip(xs[1:], weights[1:], strict=True):
+            total = np.add(total, x[low:high] if weight == 1 else x[low:high] * weight)
+        np.copyto(out, total)
+
+    return Work([partial(run, low, high) for _, low, high in cpu.spans(len(y))])
+
+
+# --- softmax, loss, accuracy: rows of classes ---
+def classes_last(call: Call) -> bool:
+    """True where the classes lie innermost in memory and nothing is weighted."""
+    x = call.args.get("x") or call.args.get("prob") or call.args["y"]
+    return call.args["axis"] == 1 and len(x.shape) in (2, 4) and call.args.get("weight") is None
+
+
+def table(array: Any) -> Any:
+    return array.reshape(-1, array.shape[-1])
+
+
+def spread(cpu: Cpu, samples: int, rows_each: int) -> list[slice]:
+    return [slice(low * rows_each, high * rows_each) for _, low, high in cpu.spans(samples)]
+
+
+def kept(call: Call) -> np.int64:
+    ignore = call.args.get("ignore")
+    return np.int64(-(2**40) if ignore is None else ignore)
+
+
+@recipe("softmax", "x y", classes_last)
+def softmax(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, y = (arrays.memory(call.args[name]) for name in ("x", "y"))
+    cuts = spread(cpu, len(x), prod(x.shape[1:-1]))
+    return Work([partial(rows.softmax_rows, table(x)[cut], table(y)[cut]) for cut in cuts])
+
+
+@recipe("softmax_dx", "y dy dx", classes_last)
+def softmax_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    y, dy, dx = (arrays.memory(call.args[name]) for name in ("y", "dy", "dx"))
+    cuts = spread(cpu, len(y), prod(y.shape[1:-1]))
+    return Work([partial(rows.softmax_rows_dx, table(y)[cut], table(dy)[cut], table(dx)[cut]) for cut in cuts])
+
+
+@recipe("softmax_loss", "x label prob loss", classes_last)
+def softmax_loss(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, label, prob, loss = (arrays.memory(call.args[name]) for name in ("x", "label", "prob", "loss"))
+    ignore = kept(call)
+
+    def run(cut: slice) -> None:
+        rows.softmax_rows(table(x)[cut], table(prob)[cut])
+        rows.loss_rows(table(prob)[cut], label.reshape(-1)[cut], ignore, loss.reshape(-1)[cut])
+
+    return Work([partial(run, cut) for cut in spread(cpu, len(x), prod(x.shape[1:-1]))])
+
+
+@recipe("softmax_loss_dx", "prob label dx", classes_last)
+def softmax_loss_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    prob, label, z, dy, dx = (arrays.memory(call.args[name]) for name in ("prob", "label", "z", "dy", "dx"))
+    ignore = kept(call)
+
+    def run(cut: slice) -> None:
+        scale = np.float32(dy[0] / z[0]) if z[0] != 0 else np.float32(0)
+        rows.loss_rows_dx(table(prob)[cut], label.reshape(-1)[cut], ignore, scale, table(dx)[cut])
+
+    return Work([partial(run, cut) for cut in spread(cpu, len(prob), prod(prob.shape[1:-1]))])
+
+
+@recipe("hits", "x label hit", classes_last)
+def hits(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, label, hit = (arrays.memory(call.args[name]) for name in ("x", "label", "hit"))
+    top_k, ignore = np.int64(call.args["top_k"]), kept(call)
+    cuts = spread(cpu, len(x), prod(x.shape[1:-1]))
+    return Work([partial(rows.hit_rows, table(x)[cut], label.reshape(-1)[cut], ignore, top_k, hit.reshape(-1)[cut]) for cut in cuts])
+
+
+# --- the update ---
+@recipe("sum_of_squares")
+def sum_of_squares(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    g, norm = arrays.memory(call.args["g"]), arrays.memory(call.args["norm"])
+    parts = np.zeros(cpu.workers)
+
+    def run(worker: int, low: int, high: int) -> None:
+        parts[worker] = rows.square_sum(g[low:high])
+
+    def join() -> None:
+        norm[0] = sum(parts.tolist())
+
+    return Work([partial(run, *span) for span in cpu.spans(len(g), LINE)], [join])
+
+
+@recipe("update")
+def update(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    """One pass over the flat arrays, each worker its own stretch of them."""
+    args = call.args
+    w, g, norm, failed = (arrays.memory(args[name]) for name in ("w", "g", "norm", "failed"))
+    slots, rates, hyper, losses = ([arrays.memory(tensor) for tensor in args[name]] for name in ("slots", "rates", "hyper", "losses"))
+    kernel = update_kernel(args["formula"], len(slots))
+    starts, stops = (np.ascontiguousarray(args["segments"][:, column], np.int64) for column in (0, 1))
+    lr_mult, decay_mult = (args["segments"][:, column] for column in (2, 3))
+    l1, clip, size = args["l1"], args["clip"], args["iter_size"]
+
+    def run(low: int, high: int) -> None:
+        if failed[0] or not (np.isfinite(norm[0]) and all(np.isfinite(loss[0]) for loss in losses)):
+            failed[0] = 1
+            return
+        length = float(np.sqrt(norm[0]))
+        scale = np.float32((clip / length if clip is not None and length > clip else 1.0) / size)
+        lrs, decays = ((float(rate[0]) * mult).astype(np.float32) for rate, mult in zip(rates, (lr_mult, decay_mult), strict=True))
+        kernel(w, g, *slots, low, high, starts, stops, lrs, decays, l1, scale, *(h[0] for h in hyper))
+
+    return Work([partial(run, low, high) for _, low, high in cpu.spans(len(w), LINE)])
+

@@ -1,0 +1,131 @@
+"""Formulas as kernels: a scalar formula becomes the text of a Numba module, kept on disk by its digest and imported by name.
+
+Numba caches functions of importable modules only, so the text goes into the cache folder once and is found again by every process.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dltrain.ops.cpu import functions
+from dltrain.ops.formula import Formula
+
+HEAD = '''"""Made by dltrain from a formula; safe to delete."""
+import numpy as np
+from numba import njit
+from dltrain.ops.cpu.functions import exp, log, sqrt, tanh
+
+F = np.float32
+
+
+@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, fastmath={"contract", "nsz"})
+'''
+
+
+def folder() -> Path:
+    """Where generated kernels lie: $DLTRAIN_CACHE, else the user's cache folder."""
+    given = os.environ.get("DLTRAIN_CACHE")
+    root = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dltrain"
+    return root / "kernels"
+
+
+def typed(node: ast.expr) -> str:
+    """An expression as Numba text; literals get the type of the arrays, or one of them would turn all into float64."""
+    match node:
+        case ast.Constant(value=value):
+            return f"F({float(value)!r})"
+        case ast.Name(id=name):
+            return name
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            return f"F({typed(left)} ** {typed(right)})"
+        case ast.BinOp():
+            sign = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}[type(node.op)]
+            return f"({typed(node.left)} {sign} {typed(node.right)})"
+        case ast.UnaryOp():
+            return f"({'not ' if isinstance(node.op, ast.Not) else '-'}{typed(node.operand)})"
+        case ast.IfExp():
+            return f"({typed(node.body)} if {typed(node.test)} else {typed(node.orelse)})"
+        case ast.Compare():
+            signs = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+            return f"({typed(node.left)}{''.join(f' {signs[type(op)]} {typed(right)}' for op, right in zip(node.ops, node.comparators, strict=True))})"
+        case ast.BoolOp():
+            return "(" + (" and " if isinstance(node.op, ast.And) else " or ").join(typed(value) for value in node.values) + ")"
+        case ast.Call(func=ast.Name(id=name)):
+            return f"{name}({', '.join(typed(argument) for argument in node.args)})"
+    raise TypeError(f"{ast.unparse(node)!r} is outside a formula's subset")
+
+
+def body(formula: Formula, indent: str) -> tuple[str, list[str]]:
+    """The statements before return, and the results, as text."""
+    lines = [f"{indent}{ast.unparse(line.targets[0])} = {typed(line.value)}\n" for line in formula.body[:-1] if isinstance(line, ast.Assign)]
+    return "".join(lines), [typed(result) for result in formula.results]
+
+
+def elementwise_kernel(formula: Formula, arrays: int) -> Callable[..., None]:
+    """kernel(arrays…, out, constants…): out[i] = formula(arrays[i]…, constants…)"""
+    names, constants = formula.arguments[:arrays], formula.arguments[arrays:]
+    lines, (result,) = body(formula, " " * 8)
+    text = f"def kernel({', '.join(f'{name}_' for name in names)}, out_{''.join(f', {name}' for name in constants)}):\n"
+    text += "    for i_ in range(out_.size):\n"
+    text += "".join(f"        {name} = {name}_[i_]\n" for name in names)
+    return load(f"{text}{lines}        out_[i_] = {result}\n", formula)
+
+
+def update_kernel(formula: Formula, slots: int) -> Callable[..., None]:
+    """kernel(w, g, slots…, low, high, starts, stops, lrs, decays, l1, scale, hyper…): one pass of ops.update over low .. high"""
+    names, lr, hyper = formula.arguments[: 2 + slots], formula.arguments[2 + slots], formula.arguments[3 + slots :]
+    lines, results = body(formula, " " * 12)
+    w, g, *kept = names
+    head = f"def kernel({', '.join(f'{name}_' for name in names)}, low_, high_, starts_, stops_, lrs_, decays_, l1_, scale_"
+    text = head + "".join(f", {name}" for name in hyper) + "):\n"
+    text += "    for s_ in range(starts_.size):\n"
+    text += "        first_, last_ = max(starts_[s_], low_), min(stops_[s_], high_)\n"
+    text += "        if first_ >= last_:\n            continue\n"
+    text += "".join(f"        {name}__ = {name}_[first_:last_]\n" for name in names)
+    text += f"        {lr}, decay_ = lrs_[s_], decays_[s_]\n"
+    text += f"        for i_ in range({w}__.size):\n            {w} = {w}__[i_]\n"
+    text += f"            pull_ = (F(1.0) if {w} > F(0.0) else (F(-1.0) if {w} < F(0.0) else F(0.0))) if l1_ else {w}\n"
+    text += f"            {g} = {g}__[i_] * scale_ + decay_ * pull_\n"
+    text += "".join(f"            {name} = {name}__[i_]\n" for name in kept)
+    text += lines + "".join(f"            new{i}_ = {result}\n" for i, result in enumerate(results))
+    text += "".join(f"            {name}__[i_] = new{i}_\n" for i, name in enumerate([w, *kept]))
+    return load(text + f"            {g}__[i_] = F(0.0)\n", formula)
+
+
+def load(text: str, formula: Formula) -> Callable[..., None]:
+    """The kernel of a generated module, written once under the digest of its text and of the functions it calls."""
+    whole = HEAD + text
+    digest = hashlib.sha256((whole + Path(functions.__file__).read_text()).encode()).hexdigest()[:20]
+    name = f"dltrain_kernel_{digest}"
+    if name not in sys.modules:
+        path = folder() / f"{name}.py"
+        if not path.is_file() or path.read_text() != whole:
+            path = write(path, whole)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    kernel: Any = sys.modules[name].kernel  # type: ignore[attr-defined]
+    return kernel  # type: ignore[no-any-return]
+
+
+def write(path: Path, text: str) -> Path:
+    """Puts the text in place in one step; into a folder of this process alone where the cache cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError:
+        path = Path(tempfile.mkdtemp(prefix="dltrain-")) / path.name
+        path.write_text(text)
+    return path

@@ -1,0 +1,107 @@
+"""What the CPU joins: convolution with what follows it, and the two gradients of a convolution, where nobody looks between."""
+
+from __future__ import annotations
+
+from dltrain.ops.signature import OPS, Call
+from dltrain.tensor import Tensor
+
+
+def fuse(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+    """Rewrites the calls; each rewrite leaves all values that anybody reads as they were (to rounding)."""
+    for rewrite in (pool_before_activation, pooled_convolutions, activated_convolutions, joined_gradients):
+        calls = rewrite(calls, keep)
+    return calls
+
+
+def readers(calls: list[Call], tensor: Tensor | None) -> list[Call]:
+    return [call for call in calls if tensor is not None and tensor in call.reads()]
+
+
+def writer(calls: list[Call], tensor: Tensor) -> Call | None:
+    return next((call for call in calls if tensor in call.writes()), None)
+
+
+def made(name: str, like: Call, **args: object) -> Call:
+    op = OPS[name]
+    return Call(op, {parameter: args.get(parameter) for parameter in op.parameters}, like.layer, like.way)
+
+
+def planar(*tensors: Tensor | None) -> bool:
+    return all(tensor is None or len(tensor.shape) == 4 for tensor in tensors)
+
+
+def pool_before_activation(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+    """max_pool(f(x)) = f(max_pool(x)) for an f that never falls: the activation then works on the pooled image only.
+
+    Backward alike: f's gradient is taken at the winners, from the pooled values.
+    """
+    for pool in [call for call in calls if call.op.name == "max_pool"]:
+        act = writer(calls, pool.args["x"])
+        if act is None or act.op.name != "elementwise" or not act.args["monotone"] or len(act.args["xs"]) != 1 or gaps(pool):
+            continue
+        x, y, z = act.args["xs"][0], act.args["y"], pool.args["y"]
+        back = [call for call in readers(calls, y) if call is not pool]
+        unpool = next((call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None)
+        if y in keep or len(readers(calls, x)) != 1 or len(back) > 1 or bool(back) != bool(unpool):
+            continue
+        pooled = Tensor(f"{z.name} before {act.layer}", z.shape)
+        new = {pool: [made("max_pool", pool, **{**pool.args, "x": x, "y": pooled}), made("elementwise", act, **{**act.args, "xs": (pooled,), "y": z})]}
+        if back and unpool is not None:
+            df, dz = back[0], unpool.args["dy"]
+            if df.op.name != "elementwise" or unpool.args["dx"] not in df.args["xs"] or df.args["y"] in keep:
+                continue
+            slope = Tensor(f"{dz.name} before {act.layer}", dz.shape)
+            swapped = tuple({y: z, unpool.args["dx"]: dz}.get(tensor, tensor) for tensor in df.args["xs"])
+            new[unpool] = [made("elementwise", df, **{**df.args, "xs": swapped, "y": slope})]
+            new[df] = [made("max_pool_dx", unpool, dy=slope, winner=pool.args["winner"], dx=df.args["y"])]
+        new[act] = []
+        calls = [piece for call in calls for piece in new.get(call, [call])]
+    return calls
+
+
+def gaps(pool: Call) -> bool:
+    """True where a window may lie wholly outside the image."""
+    window = pool.args["window"]
+    return any(s > k for s, k in zip(window.stride, window.kernel, strict=True))
+
+
+def pooled_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+    """conv then max_pool is one call, and so are their gradients: the image between is never stored."""
+    for pool in [call for call in calls if call.op.name == "max_pool"]:
+        conv = writer(calls, pool.args["x"])
+        if conv is None or conv.op.name != "conv" or not planar(conv.args["x"]) or pool.args["x"] in keep or gaps(pool):
+            continue
+        if readers(calls, conv.args["y"]) != [pool]:
+            continue
+        new = {conv: [], pool: [made("conv_max_pool", conv, **{**conv.args, "y": pool.args["y"], "winner": pool.args["winner"], "pool": pool.args["window"]})]}
+        unpool = next((call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None)
+        if unpool is not None:
+            grads = readers(calls, unpool.args["dx"])
+            if any(call.op.name not in ("conv_dw", "conv_dx") for call in grads) or unpool.args["dx"] in keep:
+                continue
+            args = {key: value for call in grads for key, value in call.args.items()}
+            joint = made("conv_max_pool_grad", grads[0], **{**args, "x": conv.args["x"], "w": conv.args["w"], "dy": unpool.args["dy"],
+                                                           "winner": unpool.args["winner"], "pool": pool.args["window"]})  # fmt: skip
+            new |= {unpool: [], **{call: [] for call in grads}, grads[-1]: [joint]}
+        calls = [piece for call in calls for piece in new.get(call, [call])]
+    return calls
+
+
+def activated_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+    """conv then an activation that only the activation reads is one call: the formula runs while the chunk is in the cache."""
+    for act in [call for call in calls if call.op.name == "elementwise" and call.way == "forward" and len(call.args["xs"]) == 1]:
+        conv = writer(calls, act.args["xs"][0])
+        if conv is None or conv.op.name != "conv" or not planar(conv.args["x"]) or conv.args["y"] in keep or readers(calls, conv.args["y"]) != [act]:
+            continue
+        joint = made("conv_elementwise", conv, **{**conv.args, "y": act.args["y"], "formula": act.args["formula"], "constants": act.args["constants"]})
+        calls = [piece for call in calls for piece in {conv: [], act: [joint]}.get(call, [call])]
+    return calls
+
+
+def joined_gradients(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+    """conv_dw and conv_dx of one gradient are one call: patches and gradient are in the cache for both."""
+    for dw in [call for call in calls if call.op.name == "conv_dw" and planar(call.args["x"])]:
+        dx = next((call for call in calls if call.op.name == "conv_dx" and call.args["dy"] is dw.args["dy"] and call.layer == dw.layer), None)
+        joint = made("conv_grad", dw, **{**dw.args, **(dx.args if dx else {})})
+        calls = [piece for call in calls for piece in {dw: [joint], dx: []}.get(call, [call])]
+    return calls

@@ -1,0 +1,176 @@
+"""How the CPU does what works on images: convolution, pooling, change of layout, dropout."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dltrain.ops.backend import Arrays, Kernel, Work
+from dltrain.ops.cpu import convolution, pooling, rows
+from dltrain.ops.cpu.backend import Cpu, recipe
+from dltrain.ops.cpu.convolution import Geometry, Pool
+from dltrain.ops.cpu.formulas import elementwise_kernel
+from dltrain.ops.signature import Call
+from dltrain.ops.window import Window
+
+
+def planar(call: Call) -> bool:
+    """Images with two spatial axes; others run the reference."""
+    return all(len(call.args[name].shape) == 4 for name in ("x", "y", "dx", "dy") if call.args.get(name) is not None)
+
+
+def geometry(window: Window) -> Geometry:
+    return Geometry(window.kernel, window.stride, window.pad, window.steps, window.group)  # type: ignore[arg-type]
+
+
+def pool_of(window: Window) -> Pool:
+    return Pool(window.kernel, window.stride, window.pad)  # type: ignore[arg-type]
+
+
+def memory(call: Call, arrays: Arrays, *names: str) -> list[Any]:
+    return [None if call.args[name] is None else arrays.memory(call.args[name]) for name in names]
+
+
+def part(array: Any, low: int, high: int) -> Any:
+    return None if array is None else array[low:high]
+
+
+# --- convolution ---
+@recipe("conv", "x y", planar)
+@recipe("conv_elementwise", "x y", planar)
+def conv(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, w, b, y = memory(call, arrays, "x", "w", "b", "y")
+    shape = geometry(call.args["window"])
+    after = after_conv(call) if "formula" in call.args else None
+    kernels: list[Kernel] = []
+    for worker, low, high in cpu.spans(len(x)):
+        scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape))
+        kernels.append(partial(convolution.conv_forward, x[low:high], w, b, y[low:high], shape, scratch, after))
+    return Work(kernels)
+
+
+def after_conv(call: Call) -> Any:
+    kernel = elementwise_kernel(call.args["formula"], 1)
+    constants = tuple(np.float32(value) for value in call.args["constants"])
+
+    def after(part: Any) -> None:
+        flat = part.reshape(-1)
+        kernel(flat, flat, *constants)
+
+    return after
+
+
+@recipe("conv_max_pool", "x y winner", planar)
+def conv_max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, w, b, y, winner = memory(call, arrays, "x", "w", "b", "y", "winner")
+    b = np.zeros(len(w), np.float32) if b is None else b
+    shape, pool = geometry(call.args["window"]), pool_of(call.args["pool"])
+    kernels: list[Kernel] = []
+    for worker, low, high in cpu.spans(len(x)):
+        scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape, pool))
+        kernels.append(partial(convolution.conv_pool_forward, x[low:high], w, b, y[low:high], winner[low:high], shape, pool, scratch))
+    return Work(kernels)
+
+
+@recipe("conv_grad", "x dy dx", planar)
+@recipe("conv_max_pool_grad", "x dy winner dx", planar)
+def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    """Each worker makes the gradient of its own samples apart; joined at the end of the segment."""
+    x, w, dy, dx, dw, db = memory(call, arrays, "x", "w", "dy", "dx", "dw", "db")
+    pooled = "pool" in call.args
+    shape, pool = geometry(call.args["window"]), pool_of(call.args["pool"]) if pooled else None
+    dws, dbs = (None if total is None else cpu.apart(total.size) for total in (dw, db))
+    kernels: list[Kernel] = []
+    for worker, low, high in cpu.spans(len(x)):
+        scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape, pool))
+        grads = (part(dx, low, high), None if dws is None else dws[worker].reshape(w.shape), None if dbs is None else dbs[worker], shape)
+        if pooled:
+            winner = arrays.memory(call.args["winner"])[low:high]
+            kernels.append(partial(convolution.conv_pool_backward, x[low:high], dy[low:high], winner, w, *grads, pool, scratch))
+        else:
+            kernels.append(partial(convolution.conv_backward, x[low:high], dy[low:high], w, *grads, scratch))
+    joins = [cpu.join(parts, total.reshape(-1)) for parts, total in ((dws, dw), (dbs, db)) if parts is not None]
+    return Work(kernels, [partial(run_all, group) for group in zip(*joins, strict=True)])
+
+
+def run_all(kernels: tuple[Kernel, ...]) -> None:
+    for kernel in kernels:
+        kernel()
+
+
+# --- pooling ---
+def covered(call: Call) -> bool:
+    """True where no window can lie wholly outside the image."""
+    window = call.args["window"]
+    return planar(call) and all(s <= k for s, k in zip(window.stride, window.kernel, strict=True))
+
+
+@recipe("max_pool", "x y winner", covered)
+def max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, y, winner = memory(call, arrays, "x", "y", "winner")
+    pool, zero = pool_of(call.args["window"]), np.zeros(x.shape[-1], np.float32)
+    return Work([partial(pooling.max_pool, x[a:b], zero, y[a:b], winner[a:b], *pool) for _, a, b in cpu.spans(len(x))])
+
+
+@recipe("max_pool_dx", "dy winner dx", lambda call: planar(call) and not call.tags.get("gaps"))
+def max_pool_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    dy, winner, dx = memory(call, arrays, "dy", "winner", "dx")
+    return Work([partial(pooling.max_unpool, dy[a:b], winner[a:b], dx[a:b]) for _, a, b in cpu.spans(len(dx))])
+
+
+@recipe("mean_pool", "x y", covered)
+def mean_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, y = memory(call, arrays, "x", "y")
+    pool = pool_of(call.args["window"])
+    return Work([partial(pooling.mean_pool, x[a:b], y[a:b], *pool) for _, a, b in cpu.spans(len(x))])
+
+
+@recipe("mean_pool_dx", "dy dx", covered)
+def mean_pool_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    dy, dx = memory(call, arrays, "dy", "dx")
+    pool = pool_of(call.args["window"])
+    return Work([partial(pooling.mean_unpool, dy[a:b], dx[a:b], *pool) for _, a, b in cpu.spans(len(dx))])
+
+
+# --- shapes ---
+@recipe("reshape", "x y", lambda call: call.args["x"].shape[0] == call.args["y"].shape[0])
+def reshape(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    """Between an image, which is channels-last in memory, and a row of numbers in the logical order."""
+    x, y = arrays.logical(call.args["x"]), arrays.logical(call.args["y"])
+    split_y = y.shape != x.shape and len(x.shape) < len(y.shape)
+    kernels: list[Kernel] = []
+    for _, low, high in cpu.spans(len(x)):
+        source, target = x[low:high], y[low:high]
+        if split_y:
+            source = source.reshape(target.shape)
+        elif target.flags.c_contiguous:
+            target = target.reshape(source.shape)
+        else:
+            kernels.append(partial(copy_reshaped, target, source))
+            continue
+        kernels.append(partial(np.copyto, target, source))
+    return Work(kernels)
+
+
+def copy_reshaped(target: Any, source: Any) -> None:
+    target[...] = source.reshape(target.shape)
+
+
+# --- random ---
+@recipe("dropout", "x y")
+def dropout(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, y, count = memory(call, arrays, "x", "y", "count")
+    ratio, key = call.args["ratio"], tuple(np.uint64(word) for word in call.args["key"])
+    planes = (len(x), prod(x.shape[1:-1]), x.shape[-1]) if x.ndim == 4 else (len(x), 1, prod(x.shape[1:]))
+    flat_x, flat_y = x.reshape(planes), y.reshape(planes)
+    least, scale = np.uint64(np.uint32(ratio * 2**32)), np.float32(1 / (1 - np.float32(ratio)))
+
+    def run(low: int, high: int) -> None:
+        rows.dropout_planes(flat_x[low:high], flat_y[low:high], low, np.uint64(count[0]), key, least, scale)
+
+    return Work([partial(run, low, high) for _, low, high in cpu.spans(len(x))])
+
+

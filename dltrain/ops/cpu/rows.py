@@ -1,0 +1,114 @@
+"""Kernels that go row by row: softmax and its loss, accuracy, dropout, sums."""
+
+import numpy as np
+from numba import njit
+
+from dltrain.ops.cpu.functions import F, exp, log
+from dltrain.ops.cpu.patches import OPTIONS, U
+
+TINY = F(np.finfo(np.float32).tiny)
+M0, M1, W0, W1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57), np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+LOW, HIGH = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+@njit(**OPTIONS)
+def softmax_rows(x, y):
+    """y[r] = exp(x[r] - max x[r]) / sum"""
+    for r in range(x.shape[0]):
+        a, b = x[r], y[r]
+        top = a[0]
+        for c in range(a.size):
+            top = a[c] if a[c] > top or a[c] != a[c] else top
+        total = F(0.0)
+        for c in range(a.size):
+            b[c] = exp(a[c] - top)
+        for c in range(a.size):
+            total += b[c]
+        for c in range(a.size):
+            b[c] /= total
+
+
+@njit(**OPTIONS)
+def softmax_rows_dx(y, dy, dx):
+    """dx[r] = (dy[r] - sum of dy[r] y[r]) y[r]"""
+    for r in range(y.shape[0]):
+        a, b, c = y[r], dy[r], dx[r]
+        total = F(0.0)
+        for i in range(a.size):
+            total += a[i] * b[i]
+        for i in range(a.size):
+            c[i] = (b[i] - total) * a[i]
+
+
+@njit(**OPTIONS)
+def loss_rows(prob, label, ignore, loss):
+    """loss[r] = -log max(prob[r, label[r]], least), 0 where the label is `ignore`"""
+    for r in range(prob.shape[0]):
+        k = label[r]
+        p = prob[r, max(k, 0)] if k != ignore else F(1.0)
+        loss[r] = -log(TINY if p < TINY else p)
+
+
+@njit(**OPTIONS)
+def loss_rows_dx(prob, label, ignore, scale, dx):
+    """dx[r] = (prob[r] - 1[label[r]]) scale, 0 where the label is `ignore`"""
+    for r in range(prob.shape[0]):
+        a, b = prob[r], dx[r]
+        k = label[r]
+        s = F(0.0) if k == ignore else scale
+        for c in range(a.size):
+            b[c] = a[c] * s
+        if k != ignore:
+            b[max(k, 0)] -= s
+
+
+@njit(**OPTIONS)
+def hit_rows(x, label, ignore, top_k, hit):
+    """hit[r] = 1 where fewer than top_k other classes score at least as high as the label's"""
+    for r in range(x.shape[0]):
+        k = label[r]
+        if k == ignore:
+            hit[r] = F(0.0)
+            continue
+        own, rivals = x[r, max(k, 0)], -1
+        for c in range(x.shape[1]):
+            rivals += 1 if x[r, c] >= own else 0
+        hit[r] = F(1.0) if rivals < top_k else F(0.0)
+
+
+@njit(**OPTIONS)
+def square_sum(g):
+    """sum of g^2: float32 over blocks of 4096, float64 over the blocks"""
+    total = 0.0
+    for start in range(0, g.size, 4096):
+        block = g[start : min(start + 4096, g.size)]
+        part = F(0.0)
+        for i in range(block.size):
+            part += block[i] * block[i]
+        total += np.float64(part)
+    return total
+
+
+@njit(**OPTIONS)
+def word(i, count, k0, k1):
+    """Word i of the Philox4x32-10 stream (key, count): dltrain/ops/philox.py"""
+    at = i >> U(2)
+    c0, c1, c2, c3 = at & LOW, at >> HIGH, count & LOW, count >> HIGH
+    for _ in range(10):
+        p0, p1 = c0 * M0, c2 * M1
+        c0, c1, c2, c3 = (p1 >> HIGH) ^ c1 ^ k0, p1 & LOW, (p0 >> HIGH) ^ c3 ^ k1, p0 & LOW
+        k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
+    lane = i & U(3)
+    return (c0 if lane == U(0) else c1) if lane < U(2) else (c2 if lane == U(2) else c3)
+
+
+@njit(**OPTIONS)
+def dropout_planes(x, y, first, count, key, least, scale):
+    """y[n, p, c] = x scale where the word of its logical index (n, c, p) >= least, else 0; sample 0 here is sample `first`"""
+    N, P, C = x.shape
+    for n in range(N):
+        for p in range(P):
+            a, b = x[n, p], y[n, p]
+            for c in range(C):
+                i = U(((first + n) * C + c) * P + p)
+                b[c] = a[c] * scale if word(i, count, key[0], key[1]) >= least else F(0.0)

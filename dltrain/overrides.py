@@ -1,0 +1,92 @@
+"""--set a.b=value and sections that name a file: what changes a text before it is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dltrain.errors import ConfigError, did_you_mean
+from dltrain.marks import Document, Key, Mark, load, parse
+
+SECTIONS = ("net", "data", "solver")
+
+
+def include(document: Document) -> None:
+    """`net: FILE` (data, solver alike): the section of that name of FILE, or FILE as a whole, stands here."""
+    if not isinstance(document.value, dict):
+        return
+    for section in SECTIONS:
+        value = document.value.get(section)
+        if not isinstance(value, str):
+            continue
+        path = Path(value) if Path(value).is_absolute() else Path(document.file).parent / value
+        if not path.is_file():
+            document.wrong((section,), f"{section}: there is no file {path}; give a path relative to this file")
+            del document.value[section]
+            continue
+        other = load(path)
+        whole = isinstance(other.value, dict) and section in other.value
+        start: Key = (section,) if whole else ()
+        document.value[section] = other.value[section] if whole else other.value
+        for marks, more in ((document.marks, other.marks), (document.keys, other.keys)):
+            marks.update({(section, *key[len(start) :]): mark for key, mark in more.items() if key[: len(start)] == start})
+        document.mistakes.update(other.mistakes)
+
+
+def override(document: Document, settings: tuple[str, ...]) -> None:
+    """Applies each `a.b=value`; layers are found by name: net.conv1.num_output=32."""
+    for setting in settings:
+        words, equals, text = setting.partition("=")
+        if not equals or not words.strip():
+            raise ConfigError(f"--set {setting}: write --set section.key=value")
+        value = parse(text, f"--set {setting}").value
+        if not isinstance(document.value, dict):
+            document.value = {}
+        path: Key = ()
+        node: Any = document.value
+        *way, last = [word.strip() for word in words.split(".")]
+        for word in way:
+            node, path = enter(node, path, word, setting)
+        place = find(node, last, setting)
+        if isinstance(node, list) and place == len(node):
+            raise ConfigError(f"--set {setting}: there is no '{last}'; {did_you_mean(last, names(node))}")
+        node[place] = value
+        mark = Mark(f"--set {setting}")
+        forget(document, (*path, place))
+        document.marks[*path, place] = document.keys[*path, place] = mark
+
+
+def enter(node: Any, path: Key, word: str, setting: str) -> tuple[Any, Key]:
+    """One step down; a bare choice becomes a mapping (mnist: {type: mnist}), a missing section an empty one."""
+    place = find(node, word, setting)
+    if isinstance(node, dict):
+        inner = node.get(word)
+        if inner is None:
+            node[word] = {}
+        elif isinstance(inner, str | int | float):
+            node[word] = {"type": inner} if isinstance(inner, str) else {"interval": inner}
+    elif place == len(node):
+        raise ConfigError(f"--set {setting}: there is no layer '{word}'; {did_you_mean(word, names(node))}")
+    return node[place], (*path, place)
+
+
+def find(node: Any, word: str, setting: str) -> Any:
+    """The key of a mapping, or the index of a list's element by name or number."""
+    if isinstance(node, dict):
+        return word
+    if isinstance(node, list):
+        if word.isdigit() and int(word) < len(node):
+            return int(word)
+        return next((index for index, item in enumerate(node) if isinstance(item, dict) and item.get("name") == word), len(node))
+    raise ConfigError(f"--set {setting}: '{word}' lies inside a plain value; nothing can be set there")
+
+
+def names(node: list[Any]) -> list[str]:
+    return [str(item["name"]) for item in node if isinstance(item, dict) and "name" in item]
+
+
+def forget(document: Document, path: Key) -> None:
+    """The marks of what has been replaced."""
+    for marks in (document.marks, document.keys):
+        for key in [key for key in marks if key[: len(path)] == path]:
+            del marks[key]

@@ -1,0 +1,128 @@
+"""The sections of a config as dataclasses: their fields are the keys, with types, bounds and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, Positive, bare, chosen, listed
+from pydantic import BeforeValidator
+
+NOT_YET = {  # words of the language whose meaning is not built yet
+    "top": ("vars", "base", "weights", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),
+    "line": ("when", "repeat", "unroll", "share", "after", "before", "delete"),
+    "param": ("share", "transpose"),
+    "data": ("extra", "epoch_size"),
+    "split": ("fold", "of", "range", "list", "source", "transform"),
+}
+
+
+@dataclass(kw_only=True)
+class HoldOut:
+    """What differs for one split; `hold_out` takes that many samples (or that part) out of train, by the seed, class by class."""
+
+    batch_size: Count | None = None
+    hold_out: Positive | None = None
+
+
+@dataclass(kw_only=True)
+class DataKeys:
+    """Where samples come from, and what is done to them before the net reads them."""
+
+    source: chosen("SOURCES")  # type: ignore[valid-type]
+    batch_size: Count = 64
+    transform: chosen("TRANSFORMS", many=True) = field(default_factory=list)  # type: ignore[valid-type]
+    train: HoldOut | None = None
+    val: HoldOut | None = None
+    test: HoldOut | None = None
+
+
+Phase = Literal["train", "test", "deploy"]
+
+
+@dataclass(kw_only=True)
+class ParamKeys:
+    """What may be said of one parameter of a layer."""
+
+    filler: chosen("FILLERS") = None  # type: ignore[valid-type]
+    lr_mult: NonNegative | None = None
+    decay_mult: NonNegative | None = None
+    freeze: bool | None = None
+
+
+@dataclass(kw_only=True)
+class LineKeys:
+    """What any line of the net may say beside the keys of its layer."""
+
+    name: Name
+    type: str
+    bottom: Any = None
+    phase: Annotated[tuple[Phase, ...], BeforeValidator(listed)] | None = None
+    param: dict[str, Any] | None = None
+    loss_weight: Finite | None = None
+
+
+@dataclass(kw_only=True)
+class Display:
+    """A line (or the bar) every so often."""
+
+    interval: Interval | None = None
+
+
+@dataclass(kw_only=True)
+class Test:
+    """The loop scores val (or, where there is none, test) every so often; `initial` also before the first update."""
+
+    interval: Interval | None = None
+    initial: bool = False
+
+
+@dataclass(kw_only=True)
+class Snapshots:
+    """A snapshot every so often; the last `keep` stay, and one of the best weights by the score `best`."""
+
+    interval: Interval | None = None
+    keep: Count = 2
+    best: str | None = None
+
+
+@dataclass(kw_only=True)
+class EarlyStopping:
+    """Stop when the score `monitor` has not improved by more than min_delta for `patience`; the best weights are reported."""
+
+    monitor: str = "loss"
+    mode: Literal["min", "max"] | None = None
+    patience: Interval
+    min_delta: NonNegative = 0.0
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """How long to train, and what happens around the updates."""
+
+    max_iter: Interval | None = None
+    max_epochs: Positive | None = None
+    max_time: Interval | None = None
+    display: Annotated[Display, bare("interval")] | None = None
+    test: Annotated[Test, bare("interval")] | None = None
+    snapshot: Annotated[Snapshots, bare("interval")] | None = None
+    early_stopping: EarlyStopping | None = None
+
+
+@dataclass(kw_only=True)
+class EngineKeys:
+    """Where the run is computed, and how."""
+
+    device: str = "auto"
+    precision: Literal["strict", "fp32"] = "fp32"
+    threads: Natural = 0  # 0: one a core
+    deterministic: Literal[True] = True
+
+
+@dataclass(kw_only=True)
+class Top:
+    """The top level of a config; its sections are checked one by one."""
+
+    version: Literal[1] = 1
+    name: Name | None = None
+    seed: Natural = 1

@@ -1,0 +1,72 @@
+"""Eltwise: sums, products and maxima of several blobs, with ties as Caffe decides them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dltrain.layers.eltwise import Eltwise
+from dltrain.testing import check_layer
+
+XS = [np.array([[1.0, 2, -3]]), np.array([[4.0, 0, 5]]), np.array([[-1.0, 7, 2]])]
+
+
+@pytest.mark.parametrize(("keys", "y", "dxs"), [
+    ({}, [4, 9, 4], [[1, 1, 1]] * 3),
+    ({"coeff": (2.0, -1.0, 0.5)}, [-2.5, 7.5, -10], [[2, 2, 2], [-1, -1, -1], [0.5, 0.5, 0.5]]),
+    ({"operation": "prod"}, [-4, 0, -30], [[-4, 0, 10], [-1, 14, -6], [4, 0, -15]]),
+    ({"operation": "max"}, [4, 7, 5], [[0, 0, 0], [1, 0, 1], [0, 1, 0]]),
+])  # fmt: skip
+def test_values_and_gradients(keys: Any, y: list[float], dxs: Any, run: Any) -> None:
+    made = run(Eltwise(**keys), *XS)
+    np.testing.assert_array_equal(made.y, [y])
+    np.testing.assert_array_equal(np.concatenate(made.dxs), dxs)
+
+
+@pytest.mark.parametrize(("values", "winner"), [
+    ((1, 1), 1),  # between the first two the second wins
+    ((2, 1), 0),
+    ((1, 1, 1), 1),  # later ones must be greater
+    ((2, 1, 2), 0),
+    ((1, 2, 2, 2), 1),
+    ((1, 1, 3, 3), 2),
+])  # fmt: skip
+def test_one_winner_takes_the_gradient_of_a_tie(values: tuple[float, ...], winner: int, run: Any) -> None:
+    made = run(Eltwise(operation="max"), *(np.array([float(value)]) for value in values), dy=[5])
+    assert made.y == max(values)
+    assert [float(dx[0]) for dx in made.dxs] == [5.0 * (place == winner) for place in range(len(values))]
+
+
+@pytest.mark.parametrize(("values", "dxs"), [
+    ((0, 3, 4), (12, 0, 0)),  # not y / x
+    ((0, 0, 4), (0, 0, 0)),
+    ((2, 3, 4), (12, 8, 6)),
+])  # fmt: skip
+def test_a_product_with_zeros_has_the_right_gradient(values: tuple[float, ...], dxs: tuple[float, ...], run: Any) -> None:
+    made = run(Eltwise(operation="prod"), *(np.array([float(value)]) for value in values))
+    assert tuple(float(dx[0]) for dx in made.dxs) == dxs
+
+
+@pytest.mark.parametrize("keys", [{}, {"coeff": (0.5, -2.0)}, {"operation": "prod"}, {"operation": "max"}])
+@pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 3, 4, 2)])
+def test_sits_the_exam_with_two_bottoms(shape: tuple[int, ...], keys: Any) -> None:
+    check_layer(Eltwise(**keys), shape, shape)
+
+
+@pytest.mark.parametrize("keys", [{}, {"coeff": (1.0, 0.0, 3.0, 1.0)}, {"operation": "prod"}, {"operation": "max"}])
+def test_sits_the_exam_with_four_bottoms(keys: Any) -> None:
+    check_layer(Eltwise(**keys), *[(3, 5)] * 4)
+
+
+@pytest.mark.parametrize(("keys", "shapes", "key", "words"), [
+    ({}, [(2, 3)], "bottom", "needs two bottoms or more"),
+    ({}, [(2, 3), (2, 3), (3, 2)], "bottom", "shapes differ: 2 x 3 and 3 x 2"),
+    ({}, [(2, 3), (2, 3, 1)], "bottom", "shapes differ: 2 x 3 and 2 x 3 x 1"),
+    ({"operation": "max", "coeff": (1.0, 2.0)}, [(2, 3), (2, 3)], "coeff", "belongs to operation sum, not max"),
+    ({"operation": "prod", "coeff": (1.0, 2.0)}, [(2, 3), (2, 3)], "coeff", "belongs to operation sum, not prod"),
+    ({"coeff": (1.0, 2.0, 3.0)}, [(2, 3), (2, 3)], "coeff", "needs one number for each of the 2 bottoms"),
+])  # fmt: skip
+def test_refuses(keys: Any, shapes: Any, key: str, words: str, refuses: Any) -> None:
+    refuses(Eltwise(**keys), shapes, key, words)
