@@ -14,7 +14,7 @@ from dltrain.source import Arrays, Draw, Shape, Step, transform
 
 Phase = Literal["train", "test"]
 
-CACHED = 1 << 15  # elements that are resized together: they stay in the cache
+CACHED = 1 << 13  # elements that are resized together, so that they stay in the cache
 
 
 def image_size(step: str, size: tuple[int, ...], x: Shape) -> tuple[int, int]:

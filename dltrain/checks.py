@@ -63,6 +63,7 @@ def check(document: Document, cls: type, value: Any, path: Key, what: str, known
               for name, mark in choices(cls).items() if value.get(name) is not None}  # fmt: skip
     optional = {field.name for field in fields(cls) if not required(field)}
     rest = {key: item for key, item in value.items() if key not in picked and not (item is None and key in optional)}
+    rest |= dict.fromkeys(picked)
     dollars = expressions(document, rest, path, what)
     if dollars:
         return None

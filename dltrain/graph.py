@@ -64,7 +64,10 @@ class Builder:
 
     # --- what a layer asks of its site ---
     def param(self, layer: Layer, role: str, shape: Shape, filler: str) -> Param:
-        line = next(line for line in self.lines if line.name == layer.name)
+        number, line = next((number, line) for number, line in enumerate(self.lines) if line.name == layer.name)
+        if filler == "weights":
+            rectified = any(other.layer.rectifies and ref.line == number for other in self.lines for ref in other.refs)
+            filler = "msra" if rectified else "xavier"
         return self.store.param(layer.name, role, shape, filler, line.spec(role))
 
     def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor:

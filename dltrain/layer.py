@@ -40,6 +40,7 @@ class Layer:
     type: ClassVar[str]
     kind: ClassVar[Literal["layer", "loss", "metric"]] = "layer"
     random: ClassVar[bool] = False  # draws random numbers
+    rectifies: ClassVar[bool] = False  # passes about half of what it reads, so what makes it should be twice as varied
     cuts: ClassVar[bool] = False  # its top's size depends on data: forward writes self.rows, setup reads self.kept
     more_tops: ClassVar[tuple[str, ...]] = ()  # roles of the tops after the first, made only if read
     fixed: ClassVar[tuple[str, ...]] = ("label", "weight")  # bottoms that never get a gradient
@@ -61,7 +62,10 @@ class Layer:
     sums: Tensor
 
     def param(self, role: str, shape: tuple[int, ...], filler: str) -> Param:
-        """A learnable array, in the snapshot as a weight; `filler` names its default first values."""
+        """A learnable array, in the snapshot as a weight.
+
+        `filler` names its default first values; "weights" is msra where a reader rectifies (ReLU and its kin), else xavier.
+        """
         return self.site.param(self, role, Shape(shape), filler)
 
     def state(self, role: str, shape: tuple[int, ...], init: float = 0.0, per_split: bool = False) -> Tensor:

@@ -12,7 +12,7 @@ class Convolution(Layer):
 
     bottom  x  (N, C, H, W)           any number of spatial axes
     top     y  (N, num_output, H', W')     H' = floor((H + 2 pad - (dilation (kernel_size - 1) + 1)) / stride) + 1
-    params  weight  (num_output, C / group, kernel_size...), msra;   bias  (num_output), 0
+    params  weight  (num_output, C / group, kernel_size...), msra before a ReLU, else xavier;   bias  (num_output), 0
 
     With group g, channels and outputs are cut into g parts that do not meet (AlexNet; g = C is depthwise).
     """
@@ -36,7 +36,7 @@ class Convolution(Layer):
             size, room = " x ".join(map(str, self.window.extent)), Shape(n + 2 * p for n, p in zip(x[2:], self.window.pad))
             raise Refusal("kernel_size", f"is larger than its bottom: {size} over {room}, padding included")
         shape = (self.num_output, x[1] // self.group, *self.window.kernel)
-        self.weight = self.param("weight", shape, "msra")
+        self.weight = self.param("weight", shape, "weights")
         self.bias = self.param("bias", (self.num_output,), "constant") if self.bias_term else None
         return Shape((x[0], self.num_output, *sizes))
 

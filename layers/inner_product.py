@@ -10,7 +10,7 @@ class InnerProduct(Layer):
 
     bottom  x  (N, ...), K numbers a sample
     top     y  (N, num_output)
-    params  weight  (num_output, K), msra;   bias  (num_output), 0
+    params  weight  (num_output, K), msra before a ReLU, else xavier;   bias  (num_output), 0
     """
 
     num_output: Count
@@ -19,7 +19,7 @@ class InnerProduct(Layer):
     def setup(self, x: Shape) -> Shape:
         k = Shape(x[1:]).count
         self.flat, self.flat_grad = (None, None) if len(x) == 2 else (self.buffer(r, (x[0], k)) for r in ("flat", "flat_grad"))
-        self.weight = self.param("weight", (self.num_output, k), "msra")
+        self.weight = self.param("weight", (self.num_output, k), "weights")
         self.bias = self.param("bias", (self.num_output,), "constant") if self.bias_term else None
         return Shape((x[0], self.num_output))
 

@@ -13,6 +13,8 @@ class ReLU(Elementwise):
     top     y  the same shape
     """
 
+    rectifies = True
+
     negative_slope: Finite = 0.0
 
     def setup(self, x: Shape) -> Shape:

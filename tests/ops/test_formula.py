@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dltrain.ops.formula import Formula, formula
@@ -92,6 +92,7 @@ numbers = some.one_of(some.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0]), some.floats
 
 
 @pytest.mark.parametrize("function", ACCEPTED)
+@settings(max_examples=50, deadline=None)
 @given(rows=some.lists(some.tuples(numbers, numbers), min_size=1, max_size=6), c=numbers)
 def test_on_arrays_it_is_what_python_makes_of_each_element(function: Any, rows: Any, c: float) -> None:
     x, y = np.array(rows).T
@@ -263,18 +264,13 @@ def pair_in_the_middle(x: float) -> Any:
     return y
 
 
-def second_return(x: float) -> float:
-    return x
-    return -x
-
-
 def nested_tuple(x: float) -> Any:
     return x, (x, x)
 
 
 REFUSED = [loop, condition, module, other_function, keyword, remainder, floor, bits, membership, identity, plus, text, imaginary,
            index, a_list, starred, augmented, annotated, two_targets, unpacked, walrus, inner, an_assertion, bare_expression, format_text,
-           free_name, not_yet_assigned, two_arguments, no_arguments, name_of_a_function, pair_in_the_middle, second_return, nested_tuple]  # fmt: skip
+           free_name, not_yet_assigned, two_arguments, no_arguments, name_of_a_function, pair_in_the_middle, nested_tuple]  # fmt: skip
 
 
 @pytest.mark.parametrize("function", REFUSED)
@@ -293,6 +289,16 @@ def test_the_line_is_that_of_the_strange_part() -> None:
     line = later.__code__.co_firstlineno + 3
     with pytest.raises(TypeError, match=rf"test_formula.py:{line}: .*later: 'y % 2' is outside a formula's subset"):
         Formula(later)
+
+
+def second_return(x: float) -> float:
+    return x
+    return -x
+
+
+def test_nothing_comes_after_return() -> None:
+    with pytest.raises(TypeError, match=r"test_formula.py:\d+: second_return: "):
+        Formula(second_return)
 
 
 def no_return(x: float) -> None:

@@ -1,0 +1,132 @@
+"""The commands: parse, call, print errors.  Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dltrain import __version__
+from dltrain.errors import DltrainError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RUNS = click.option("--runs", default="runs", show_default=True, metavar="DIR", help="Where run folders are made.")
+SETTINGS = click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE",
+                        help="Override a key: solver.base_lr=1e-3, net.conv1.num_output=32.  Repeatable.")  # fmt: skip
+DEVICE = click.option("--device", metavar="NAME", help="auto, cpu or reference; dltrain devices tells what can be used.")
+JSON = click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on stdout.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="The result only, no progress.")
+SPLIT = click.option("--split", metavar="NAME", default="test", show_default=True, help="Which samples: test, val, train.")
+WEIGHTS = click.option("--weights", metavar="FILE", help="A snapshot to take the weights from.")
+
+
+def options(*added: Callable[[Any], Any]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(added):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dltrain")
+def cli() -> None:
+    """Trains neural networks from a text file: data, net and solver as YAML, checked before anything runs.
+
+    \b
+    dltrain train configs/lenet.yaml      train, and keep everything in runs/lenet/…
+    dltrain test runs/lenet               score the test set with the best weights
+    dltrain train --resume runs/lenet     go on as if it had never stopped
+
+    Exit codes: 0 ok, 1 bug, 2 usage or config, 3 diverged, 4 data, 5 out of memory, 6 snapshot, 7 check failed,
+    75 stopped by a signal and resumable, 130 a second Ctrl-C.
+    """
+
+
+@cli.command()
+@click.argument("config", required=False)
+@click.option("--resume", metavar="RUN", help="Go on with a run: its folder, or runs/NAME for the newest.")
+@options(SETTINGS, DEVICE, RUNS, JSON, QUIET)
+def train(config: str | None, resume: str | None, settings: tuple[str, ...], device: str | None, runs: str, as_json: bool, quiet: bool) -> None:
+    """Train what CONFIG describes, or go on with a run."""
+    if (config is None) == (resume is None):
+        raise click.UsageError("give a CONFIG, or --resume RUN")
+    from dltrain import launch
+    from dltrain.console import Console
+
+    console = Console(quiet, as_json)
+    if resume is not None:
+        launch.resume(resume, settings, device, console)
+    elif config is not None:
+        launch.start(config, settings, device, runs, console)
+
+
+@cli.command()
+@click.argument("config", metavar="CONFIG|RUN")
+@options(SPLIT, WEIGHTS, SETTINGS, DEVICE, JSON, QUIET)
+def test(config: str, split: str, weights: str | None, settings: tuple[str, ...], device: str | None, as_json: bool, quiet: bool) -> None:
+    """Score a held-out set: the best weights of a run where there are any, else the last."""
+    from dltrain import apply
+    from dltrain.console import Console
+
+    apply.test(config, split, weights, settings, device, Console(quiet, as_json))
+
+
+@cli.command()
+@click.argument("config", metavar="CONFIG|RUN")
+@click.option("--blob", "blobs", multiple=True, required=True, metavar="NAME", help="A blob of the net, such as ip1.  Repeatable.")
+@click.option("-o", "--out", required=True, metavar="FILE", help="feats.h5, .npz or .csv")
+@options(SPLIT, WEIGHTS, SETTINGS, DEVICE, JSON, QUIET)
+def extract_features(config: str, blobs: tuple[str, ...], out: str, split: str, weights: str | None, settings: tuple[str, ...],
+                     device: str | None, as_json: bool, quiet: bool) -> None:  # fmt: skip
+    """Write blobs of a whole split to a file: each sample once, in order, with labels and ids."""
+    from dltrain import apply
+    from dltrain.console import Console
+
+    apply.extract_features(config, blobs, out, split, weights, settings, device, Console(quiet, as_json))
+
+
+@cli.command()
+@options(JSON)
+def devices(as_json: bool) -> None:
+    """Tell which devices can be used, and what stands in the way of the others."""
+    from dltrain import devices as found
+    from dltrain.console import Console
+
+    rows = found.devices()
+    lines = [f"{device.name:10s} {'usable' if device.usable else 'not usable':11s} {device.about}" for device in rows]
+    note = found.slow_kernels()
+    Console(as_json=as_json).result({"devices": [vars(device) for device in rows], "note": note}, "\n".join([*lines, *([note] if note else [])]))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors (VS Code's YAML extension)."""
+    import json
+
+    from dltrain.schema import schema as made
+
+    click.echo(json.dumps(made(), indent=2))
+
+
+def main() -> None:
+    """Runs a command; a message of ours is one line on stderr and its exit code, anything else is a bug and shows its traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except DltrainError as error:
+        print(f"dltrain: {error}" if "\n" not in str(error) else str(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except MemoryError:
+        print("dltrain: out of memory; a smaller data.batch_size needs less", file=sys.stderr)
+        sys.exit(5)
+    except BrokenPipeError:
+        sys.exit(0)
