@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from dltrain.data.idx import RATIO, fill
 from dltrain.errors import DataError
 
 DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OverflowError,
-          SyntaxError, TypeError, KeyError, MemoryError)  # fmt: skip  what zipfile and the header's parser make of a foreign file
+          MemoryError, SyntaxError, tokenize.TokenError, TypeError, KeyError)  # fmt: skip  what foreign files make their readers raise
 LONGEST = 1000  # characters of a header; that of a plain array has about 100
 
 
@@ -39,16 +40,20 @@ class Header:
         return self.count * self.dtype.itemsize
 
 
-def read_header(stream: Any) -> Header:
+def read_header(stream: Any, subject: str = "") -> Header:
     """The header at the start of a stream; ValueError where the array is not one of numbers."""
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):  # the later ones are for structures, and have headers without a bound
-        raise ValueError(f"is of format version {version[0]}.{version[1]}, which plain arrays do not need")
-    header = Header(*np.lib.format.read_array_header_1_0(stream, max_header_size=LONGEST))
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):  # the later ones are for structures, and have headers without a bound
+            raise ValueError(f"format version {version[0]}.{version[1]}")
+        header = Header(*np.lib.format.read_array_header_1_0(stream, max_header_size=LONGEST))
+    except DAMAGE as error:
+        words = str(error).partition("\n")[0][:80]
+        raise ValueError(f"{subject}has no header of a plain .npy file ({words})") from None
     if header.dtype.kind not in "biuf":
-        raise ValueError(f"holds elements of type {header.dtype}, not numbers")
+        raise ValueError(f"{subject}holds elements of type {header.dtype}, not numbers")
     if min(header.shape, default=1) < 0:
-        raise ValueError("has an axis of negative size")
+        raise ValueError(f"{subject}has an axis of negative size")
     return header
 
 
@@ -118,9 +123,10 @@ def load_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
     """One array; what its header promises is held against the size of the member before there is memory for it."""
     with archive.open(member) as stream:
         start = io.BytesIO(stream.read(min(member.file_size, 1 << 16)))
-        header = read_header(start)
+        subject = f"its member '{member.filename}' "
+        header = read_header(start, subject)
         if start.tell() + header.nbytes != member.file_size:
-            raise ValueError(f"its member '{member.filename}' has another size than its header promises")
+            raise ValueError(f"{subject}has another size than its header promises")
         array = np.empty(header.count, header.dtype)
         stream.seek(start.tell())
         fill(stream, array.view(np.uint8))

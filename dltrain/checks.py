@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from dltrain import registry
 from dltrain.errors import did_you_mean
@@ -46,6 +46,11 @@ def keys_of(cls: type) -> list[str]:
     return [field.name for field in fields(cls) if field.init]
 
 
+def takes_null(cls: type, name: str) -> bool:
+    """True for a section, or a key without a value of its own: null switches it off.  Elsewhere null means the default."""
+    return type(None) in get_args(get_type_hints(cls)[name])
+
+
 def required(field: Field[Any]) -> bool:
     return field.init and field.default is MISSING and field.default_factory is MISSING
 
@@ -61,8 +66,8 @@ def check(document: Document, cls: type, value: Any, path: Key, what: str, known
     before = len(document.mistakes)
     picked = {name: pick(document, mark, value[name], (*path, name), what, name)
               for name, mark in choices(cls).items() if value.get(name) is not None}  # fmt: skip
-    optional = {field.name for field in fields(cls) if not required(field)}
-    rest = {key: item for key, item in value.items() if key not in picked and not (item is None and key in optional)}
+    plain = {field.name for field in fields(cls) if not required(field) and not takes_null(cls, field.name)}
+    rest = {key: item for key, item in value.items() if key not in picked and not (item is None and key in plain)}
     rest |= dict.fromkeys(picked)
     dollars = expressions(document, rest, path, what)
     if dollars:

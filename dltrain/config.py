@@ -178,11 +178,15 @@ def check_loop(config: Config) -> None:
             wrong(("solver", key), f"solver: {key} cannot be {length}; {'write 20 min' if key == 'max_time' else 'max_time takes a time'}")
     if net.order and not any(line.layer.kind == "loss" and "train" in line.phases for line in net.lines):
         wrong(("net",), "net: nothing to train for: there is no loss in phase train; add a loss such as SoftmaxWithLoss")
-    if loop.test is not None and loop.test.interval is not None and loop.test.interval.unit == "seconds":
+    if loop.test is not None and loop.test.interval.unit == "seconds":
         wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")
-    if config.watched not in config.feed.splits and (loop.test is not None or loop.early_stopping is not None):
-        wrong(("solver", "test"), "solver: there is neither val nor test to score; add data.val: {hold_out: 0.1}")
+    if config.watched not in config.feed.splits:
+        for key in {"test", "early_stopping"} & {key for key, value in config.document.value["solver"].items() if value is not None}:
+            wrong(("solver", key), f"solver: {key}: there is neither val nor test to score; add data.val: {{hold_out: 0.1}}")
+        loop.test = None
     names = list(net.scores())
+    if loop.test is None and (loop.early_stopping is not None or (loop.snapshot is not None and loop.snapshot.best is not None)):
+        wrong(("solver",), "solver: early_stopping and best need scores; add test: 1 epoch")
     if loop.early_stopping is not None:
         check_score(config, loop.early_stopping.monitor, ("solver", "early_stopping", "monitor"), names)
         if loop.early_stopping.patience.unit == "seconds":

@@ -71,7 +71,7 @@ class Display:
         progress.shown_loss += total(sitting.engine, losses)
         progress.shown_count += 1
         words = ""
-        if spec is not None and spec.interval is not None and spec.interval.due(progress.iteration, sitting.horizon.per_epoch):
+        if spec is not None and spec.interval.due(progress.iteration, sitting.horizon.per_epoch):
             mean = progress.shown_loss / progress.shown_count
             progress.shown_loss, progress.shown_count = 0.0, 0
             sitting.row(lr=lr, train__loss=mean)
@@ -89,7 +89,7 @@ class Test:
 
     def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
         spec = sitting.config.loop.test
-        if spec is not None and spec.interval is not None and spec.interval.due(sitting.progress.iteration, sitting.horizon.per_epoch):
+        if spec is not None and spec.interval.due(sitting.progress.iteration, sitting.horizon.per_epoch):
             self.test(sitting)
 
     def test(self, sitting: Sitting) -> None:
@@ -122,7 +122,7 @@ class Snapshots:
 
     def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
         spec = sitting.config.loop.snapshot
-        if spec is None or spec.interval is None:
+        if spec is None:
             return
         if spec.interval.unit == "seconds":
             due = time.monotonic() - self.last >= spec.interval.amount

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, Positive, bare, chosen, listed
+from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, Positive, Span, bare, chosen, listed
 from pydantic import BeforeValidator
 
 NOT_YET = {  # words of the language whose meaning is not built yet
@@ -64,16 +64,16 @@ class LineKeys:
 
 @dataclass(kw_only=True)
 class Display:
-    """A line (or the bar) every so often."""
+    """The loss as a line (or in the bar), and as a row of metrics.csv, every so often."""
 
-    interval: Interval | None = None
+    interval: Interval = Span(100)
 
 
 @dataclass(kw_only=True)
 class Test:
     """The loop scores val (or, where there is none, test) every so often; `initial` also before the first update."""
 
-    interval: Interval | None = None
+    interval: Interval = Span(1, "epochs")
     initial: bool = False
 
 
@@ -81,7 +81,7 @@ class Test:
 class Snapshots:
     """A snapshot every so often; the last `keep` stay, and one of the best weights by the score `best`."""
 
-    interval: Interval | None = None
+    interval: Interval = Span(1, "epochs")
     keep: Count = 2
     best: str | None = None
 
@@ -103,9 +103,9 @@ class Loop:
     max_iter: Interval | None = None
     max_epochs: Positive | None = None
     max_time: Interval | None = None
-    display: Annotated[Display, bare("interval")] | None = None
-    test: Annotated[Test, bare("interval")] | None = None
-    snapshot: Annotated[Snapshots, bare("interval")] | None = None
+    display: Annotated[Display, bare("interval")] | None = field(default_factory=Display)
+    test: Annotated[Test, bare("interval")] | None = field(default_factory=Test)
+    snapshot: Annotated[Snapshots, bare("interval")] | None = field(default_factory=Snapshots)
     early_stopping: EarlyStopping | None = None
 
 

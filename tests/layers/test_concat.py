@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from dltrain.errors import Refusal
 from dltrain.layers.concat import Concat
@@ -66,3 +68,14 @@ def test_refuses_to_cut_real_numbers_down_to_integers() -> None:
     with pytest.raises(Refusal) as caught:
         Trial(Concat(), [Shape((2, 1), "index"), Shape((2, 1))])
     assert caught.value.key == "bottom"
+
+
+@settings(max_examples=30, deadline=None)
+@given(some.lists(some.integers(1, 4), min_size=1, max_size=4), some.lists(some.integers(1, 3), min_size=1, max_size=3), some.data())
+def test_any_shapes_make_what_numpy_makes(shape: list[int], widths: list[int], data: Any) -> None:
+    axis = data.draw(some.integers(-len(shape), len(shape) - 1))
+    shapes = [Shape((*shape[: axis % len(shape)], width, *shape[axis % len(shape) + 1 :])) for width in widths]
+    trial, xs = Trial(Concat(axis=axis), shapes), [np.random.default_rng(0).random(each) for each in shapes]
+    expected = np.concatenate(xs, axis)
+    assert trial.promised == [expected.shape]
+    np.testing.assert_array_equal(trial.run(xs, [expected], {})[0][0], expected)

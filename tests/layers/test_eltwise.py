@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from dltrain.layers.eltwise import Eltwise
-from dltrain.testing import check_layer
+from dltrain.tensor import Shape
+from dltrain.testing import Trial, check_layer
 
 XS = [np.array([[1.0, 2, -3]]), np.array([[4.0, 0, 5]]), np.array([[-1.0, 7, 2]])]
 
@@ -70,3 +73,12 @@ def test_sits_the_exam_with_four_bottoms(keys: Any) -> None:
 ])  # fmt: skip
 def test_refuses(keys: Any, shapes: Any, key: str, words: str, refuses: Any) -> None:
     refuses(Eltwise(**keys), shapes, key, words)
+
+
+@settings(max_examples=30, deadline=None)
+@given(some.lists(some.integers(1, 4), min_size=1, max_size=4), some.integers(2, 4), some.sampled_from(["sum", "prod", "max"]))
+def test_any_shapes_make_what_numpy_makes(shape: list[int], bottoms: int, operation: Any) -> None:
+    trial, xs = Trial(Eltwise(operation=operation), [Shape(shape)] * bottoms), np.random.default_rng(0).standard_normal((bottoms, *shape))
+    expected = {"sum": np.add, "prod": np.multiply, "max": np.maximum}[operation].reduce(xs)
+    assert trial.promised == [expected.shape]
+    np.testing.assert_allclose(trial.run(list(xs), [expected], {})[0][0], expected, rtol=1e-14)

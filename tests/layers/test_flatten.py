@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from dltrain.layers.flatten import Flatten
 from dltrain.tensor import Shape
@@ -56,3 +58,14 @@ def test_sits_the_exam(shape: tuple[int, ...], keys: Any, expected: tuple[int, .
 ])  # fmt: skip
 def test_refuses(shape: tuple[int, ...], keys: Any, key: str, words: str, refuses: Any) -> None:
     refuses(Flatten(**keys), [shape], key, words)
+
+
+@settings(max_examples=30, deadline=None)
+@given(some.lists(some.integers(1, 4), min_size=2, max_size=5), some.data())
+def test_any_shapes_make_what_numpy_makes(shape: list[int], data: Any) -> None:
+    first = data.draw(some.integers(1, len(shape) - 1))
+    last = data.draw(some.integers(first, len(shape) - 1))
+    expected = np.random.default_rng(0).random((*shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :]))
+    trial = Trial(Flatten(axis=first, end_axis=last - len(shape)), [Shape(shape)])
+    assert trial.promised == [expected.shape]
+    np.testing.assert_array_equal(trial.run([expected.reshape(shape)], [expected], {})[0][0], expected)

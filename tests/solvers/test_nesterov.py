@@ -48,4 +48,4 @@ def test_is_momentum_with_the_gradient_taken_where_the_momentum_leads(descend: A
     for _ in range(10):
         v = 0.8 * v - 0.05 * slope(theta + 0.8 * v)
         theta = theta + v
-        np.testing.assert_allclose(descent.step(slope(descent["w"])), theta + 0.8 * v, rtol=1e-12)
+        np.testing.assert_allclose(descent.step(slope(descent["w"])), theta + 0.8 * v, rtol=1e-12, atol=1e-14)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dltrain.fields import Span
 from dltrain.solvers.schedules import Inv, MultiStep, Step
 from dltrain.solvers.sgd import SGD
-from dltrain.fields import Span
 
 RNG = np.random.default_rng(0)
 A, Y = RNG.standard_normal((8, 5)), RNG.standard_normal(8)
