@@ -108,4 +108,4 @@ Interval = Annotated[Span, BeforeValidator(span), WithJsonSchema(_SPAN)]
 
 def bare(key: str) -> BeforeValidator:
     """A section with one main value takes it bare: `snapshot: 5 epochs` is {interval: 5 epochs}."""
-    return BeforeValidator(lambda value: value if value is None or isinstance(value, dict) else {key: value})
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, int | float | str) else value)
