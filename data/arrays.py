@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import field
-from itertools import accumulate
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -57,15 +56,21 @@ class ArrayFiles(Source):
     def open(self) -> None:
         said = self.said()
         self.parts = {split: load(paths) for split, paths in said.items()}
-        self.files_of = {split: {name: paths.get(name) or paths[""] for name in self.parts[split]} for split, paths in said.items()}
+        self.said_of = said
         first, *others = self.parts
         self.fields = self.shapes(first)
         for other in others:
             self.compare(first, other)
-        counts = [len(next(iter(part.values()))) for part in self.parts.values()]
-        self.starts = [0, *accumulate(counts)]
-        self.splits = {split: np.arange(start, start + count) for split, start, count in zip(self.parts, self.starts, counts, strict=False)}
+        self.starts, self.splits, self.count = {}, {}, 0
+        for split, part in self.parts.items():
+            self.starts[split] = self.count
+            self.count += len(next(iter(part.values())))
+            self.splits[split] = np.arange(self.starts[split], self.count)
         self.check_classes()
+
+    def file_of(self, split: str, name: str) -> str:
+        paths = self.said_of[split]
+        return paths.get("") or paths[name]
 
     def said(self) -> dict[str, dict[str, str]]:
         """What each split is made of."""
@@ -95,8 +100,8 @@ class ArrayFiles(Source):
         whole = integer or (name == "label" and one and bool(np.all(array == np.floor(array))))
         if not whole or not (one or name == "label" or array.dtype.itemsize >= 4):
             return Shape(array.shape[1:])
-        if array.min() < LEAST or array.max() > MOST:
-            raise DataError(f"{self.files_of[split][name]}: '{name}' has numbers beyond 32 bits; number the classes from 0")
+        if not np.can_cast(array.dtype, np.int32) and (array.min() < LEAST or array.max() > MOST):
+            raise DataError(f"{self.file_of(split, name)}: '{name}' has numbers beyond 32 bits; number the classes from 0")
         return Shape(array.shape[1:], "index")
 
     def compare(self, first: str, other: str) -> None:
@@ -116,24 +121,24 @@ class ArrayFiles(Source):
             for split, part in self.parts.items():
                 wrong = np.argwhere((part[name] >= count) & (part[name] != IGNORED))
                 if len(wrong):
-                    row, value = wrong[0][0], part[name][tuple(wrong[0])]
-                    raise DataError(f"{self.files_of[split][name]}: row {row} has the {name} {value:g} where classes says {count} "
-                                    f"(0 .. {count - 1}); set classes: {{{name}: {int(value) + 1}}}, or mend the file")  # fmt: skip
+                    row, value = wrong[0][0], int(part[name][tuple(wrong[0])])
+                    raise DataError(f"{self.file_of(split, name)}: row {row} has the {name} {value} where classes says {count} "
+                                    f"(0 .. {count - 1}); set classes: {{{name}: {value + 1}}}, or mend the file")  # fmt: skip
 
     def __len__(self) -> int:
-        return self.starts[-1]
+        return self.count
 
     def read(self, indices: Any, out: Arrays) -> None:
         indices = np.asarray(indices)
-        for start, end, part in zip(self.starts, self.starts[1:], self.parts.values(), strict=False):
-            here = (indices >= start) & (indices < end)
+        for split, part in self.parts.items():
+            here = (indices >= self.splits[split][0]) & (indices <= self.splits[split][-1])
             if here.any():
                 for name, rows in out.items():
-                    rows[here] = part[name][indices[here] - start]
+                    rows[here] = part[name][indices[here] - self.starts[split]]
 
     def identify(self, index: int) -> str:
-        split = max((split for split in self.splits if self.splits[split][0] <= index), key=lambda split: self.splits[split][0])
-        return f"row {index - self.splits[split][0]} of {self.files_of[split][next(iter(self.fields))]}"
+        split = [split for split, start in self.starts.items() if start <= index][-1]
+        return f"row {index - self.starts[split]} of {self.file_of(split, next(iter(self.fields)))}"
 
 
 def load(paths: dict[str, str]) -> Arrays:
@@ -150,9 +155,10 @@ def load(paths: dict[str, str]) -> Arrays:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", name):
             raise DataError(f"{where}: '{name[:60]}' cannot be the name of a field; use letters, digits, _ and -")
         if array.ndim == 0 or prod(array.shape) == 0:
-            raise DataError(f"{where}: '{name}' has {'no samples' if array.ndim else 'no axis of samples'}; axis 0 counts the samples")
+            lack = "no samples" if array.ndim else "no axis of samples"
+            raise DataError(f"{where}: '{name}' has {lack}; axis 0 counts the samples")
         count = count or len(array)
         if len(array) != count:
             first = next(iter(arrays))
-            raise DataError(f"{where}: '{name}' has {len(array):,} samples and '{first}' {count:,}; each field needs one a sample")
+            raise DataError(f"{where}: '{name}' has {len(array):,} samples and '{first}' {count:,}; all need as many")
     return arrays

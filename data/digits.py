@@ -21,7 +21,10 @@ class Digits(Source):
     """
 
     def open(self) -> None:
-        with resources.files("dltrain.data").joinpath("digits.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with (
+            resources.files("dltrain.data").joinpath("digits.npz").open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             self.arrays: Arrays = {"data": arrays["data"][:, None], "label": arrays["label"]}
             self.splits = {name: arrays[name].astype(np.int64) for name in ("train", "val", "test")}
         self.fields = {"data": Shape((1, 8, 8)), "label": Shape((), "index")}

@@ -14,6 +14,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from dltrain.console import Console
+
 ATTEMPTS = 5  # times that a broken connection to one mirror is taken up again
 TIMEOUT = 20.0  # seconds without a byte
 CHUNK = 1 << 16
@@ -83,7 +85,7 @@ class Resuming:
     part: Path
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        print(f"fetching {url}", file=sys.stderr)
+        Console().note(f"fetching {url}")
         for attempt in range(1, ATTEMPTS + 1):
             before = self.have
             try:
@@ -113,7 +115,7 @@ class Resuming:
             if length.isdigit() and have + int(length) != size:
                 raise Unreachable(f"has a file of {have + int(length):,} bytes instead of {size:,}")
             bar = tqdm(total=size, initial=have, desc=self.remote.name, unit="B", unit_scale=True, leave=False,
-                       file=sys.stderr, disable=not sys.stderr.isatty())  # fmt: skip
+                       file=sys.stderr, disable=not Console().terminal)  # fmt: skip
             with bar, open(self.part, "ab" if have else "wb") as file:
                 for chunk in chunks(response):
                     have += len(chunk)

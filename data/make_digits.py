@@ -15,7 +15,7 @@ SEED = 1
 
 
 def draw_splits(labels: Any) -> dict[str, Any]:
-    """Which samples are train, val and test: of each class its share, drawn by SHA-256, so that no library can change the draw."""
+    """Which samples are train, val and test: of each class its share, drawn by SHA-256, which no library changes."""
     order = sorted(range(len(labels)), key=lambda index: hashlib.sha256(f"digits {SEED} {index}".encode()).digest())
     waiting = {label: [index for index in order if labels[index] == label] for label in range(10)}
     sizes = {label: len(indices) for label, indices in waiting.items()}

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltrain.data.download import Remote, Unreachable, fetch
 from dltrain.data.idx import read_idx
 from dltrain.errors import DataError
 from dltrain.source import Arrays, Shape, Source, source
@@ -20,16 +19,12 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "t10k-images-idx3-ubyte": (10_000, 28, 28),
     "t10k-labels-idx1-ubyte": (10_000,),
 }
-REMOTES = {
-    "train-images-idx3-ubyte": Remote(
-        "train-images-idx3-ubyte.gz", 9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-    "train-labels-idx1-ubyte": Remote(
-        "train-labels-idx1-ubyte.gz", 28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-    "t10k-images-idx3-ubyte": Remote(
-        "t10k-images-idx3-ubyte.gz", 1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-    "t10k-labels-idx1-ubyte": Remote(
-        "t10k-labels-idx1-ubyte.gz", 4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-}  # fmt: skip
+PINNED = {  # bytes and SHA-256 of each file as the mirrors have it, gzipped
+    "train-images-idx3-ubyte": (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+    "train-labels-idx1-ubyte": (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+    "t10k-images-idx3-ubyte": (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    "t10k-labels-idx1-ubyte": (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+}
 HELD = 5_000  # the last training images are val
 
 
@@ -51,10 +46,11 @@ class Mnist(Source):
     def open(self) -> None:
         read = {stem: read_idx(path, SHAPES[stem]) for stem, path in find(self.root).items()}
         train, train_labels, test, test_labels = (read[stem] for stem in SHAPES)
-        self.arrays: Arrays = {"data": np.concatenate([train, test])[:, None], "label": np.concatenate([train_labels, test_labels])}
-        row = int(self.arrays["label"].argmax())
-        if self.arrays["label"][row] > 9:
-            raise DataError(f"mnist: the label of {self.identify(row)} is {self.arrays['label'][row]}, expected 0 .. 9; get the files again")
+        label = np.concatenate([train_labels, test_labels])
+        row = int(label.argmax())
+        if label[row] > 9:
+            raise DataError(f"mnist: the label of {self.identify(row)} is {label[row]}, expected 0 .. 9; get the files again")
+        self.arrays: Arrays = {"data": np.concatenate([train, test])[:, None], "label": label}
         cuts = {"train": (0, len(train) - HELD), "val": (len(train) - HELD, len(train)), "test": (len(train), len(self))}
         self.splits = {split: np.arange(start, end) for split, (start, end) in cuts.items()}
         self.fields = {"data": Shape((1, *train.shape[1:])), "label": Shape((), "index")}
@@ -79,18 +75,25 @@ def find(root: str | None) -> dict[str, Path]:
     found = look(given) if given else {}
     if given and (root is not None or found):
         if len(found) < len(SHAPES):
-            raise DataError(f"mnist: {given} lacks {lacking(found)} (plain or .gz); add what is missing, or name a folder that has "
-                            "all four: --set data.source.root=DIR (null fetches them)")  # fmt: skip
+            raise DataError(f"mnist: {given} lacks {lacking(found)} (plain or .gz); add what is missing, or name a folder that "
+                            "has all four: --set data.source.root=DIR (null fetches them)")  # fmt: skip
         return found
     cache = cache_folder()
     found = look(cache)
+    return found if len(found) == len(SHAPES) else complete(found, cache)
+
+
+def complete(found: dict[str, Path], cache: Path) -> dict[str, Path]:
+    """What the cache has, and what it lacks fetched into it."""
+    from dltrain.data.download import Remote, Unreachable, fetch
+
     mirror = os.environ.get("DLTRAIN_MIRROR")
     mirrors = [mirror, *MIRRORS] if mirror else MIRRORS
     try:
-        return {stem: found.get(stem) or fetch(REMOTES[stem], mirrors, cache) for stem in SHAPES}
+        return {stem: found.get(stem) or fetch(Remote(f"{stem}.gz", *PINNED[stem]), mirrors, cache) for stem in SHAPES}
     except Unreachable as error:
-        raise DataError(f"mnist: {lacking(look(cache))} could not be fetched ({error}); put the four files into {cache} or into "
-                        "DIR/mnist with DLTRAIN_DATA=DIR, or say where they are: --set data.source.root=DIR") from None  # fmt: skip
+        ways = f"put the four files into {cache}, or into DIR/mnist with DLTRAIN_DATA=DIR, or say --set data.source.root=DIR"
+        raise DataError(f"mnist: {lacking(look(cache))} could not be fetched ({error}); {ways}") from None
 
 
 def look(folder: Path) -> dict[str, Path]:
@@ -105,6 +108,6 @@ def lacking(found: dict[str, Path]) -> str:
 
 
 def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/dltrain/mnist, or ~/.cache/dltrain/mnist; a relative XDG_CACHE_HOME does not count, by its specification."""
+    """$XDG_CACHE_HOME/dltrain/mnist, or ~/.cache/dltrain/mnist; by its specification a relative XDG_CACHE_HOME does not count."""
     said = os.environ.get("XDG_CACHE_HOME", "")
     return Path(said if os.path.isabs(said) else os.path.expanduser("~/.cache"), "dltrain", "mnist")

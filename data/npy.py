@@ -18,8 +18,10 @@ import numpy as np
 from dltrain.data.idx import RATIO, fill
 from dltrain.errors import DataError
 
+# what foreign files make their readers raise
 DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OverflowError,
-          MemoryError, SyntaxError, tokenize.TokenError, TypeError, KeyError)  # fmt: skip  what foreign files make their readers raise
+          MemoryError, SyntaxError, tokenize.TokenError, TypeError, KeyError)  # fmt: skip
+METHODS = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: RATIO}  # and how many bytes each can make of one
 LONGEST = 1000  # characters of a header; that of a plain array has about 100
 
 
@@ -98,10 +100,10 @@ def admit(members: list[zipfile.ZipInfo], size: int) -> None:
     """ValueError where the table of contents promises what the archive cannot hold, or the memory cannot."""
     for member in members:
         name = member.filename
-        if not name.endswith(".npy") or member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        encrypted = member.flag_bits & 1
+        if not name.endswith(".npy") or encrypted or member.compress_type not in METHODS:
             raise ValueError(f"its member '{name}' is no plain .npy file")
-        ratio = RATIO if member.compress_type == zipfile.ZIP_DEFLATED else 1
-        if member.file_size > member.compress_size * ratio:
+        if member.file_size > member.compress_size * METHODS[member.compress_type]:
             raise ValueError(f"its member '{name}' is too short for what it promises")
     if sum(member.compress_size for member in members) > size:
         raise ValueError("its members overlap")
@@ -127,8 +129,9 @@ def load_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
         header = read_header(start, subject)
         if start.tell() + header.nbytes != member.file_size:
             raise ValueError(f"{subject}has another size than its header promises")
-        array = np.empty(header.count, header.dtype)
-        stream.seek(start.tell())
-        fill(stream, array.view(np.uint8))
+        array, begun = np.empty(header.count, header.dtype), start.read()
+        flat = array.view(np.uint8)
+        flat[: len(begun)] = np.frombuffer(begun, np.uint8)
+        fill(stream, flat[len(begun) :])
         stream.read(1)  # the end, where the checksum is compared
     return np.ascontiguousarray(array.reshape(header.shape[::-1]).T) if header.column_major else array.reshape(header.shape)

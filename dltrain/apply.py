@@ -16,7 +16,9 @@ from dltrain.preflight import check_labels
 from dltrain.run import Run
 
 
-def trained(path: str, weights: str | None, split: str, settings: tuple[str, ...], device: str | None) -> tuple[Config, Engine, Path]:
+def trained(
+    path: str, weights: str | None, split: str, settings: tuple[str, ...], device: str | None
+) -> tuple[Config, Engine, Path]:
     """The config, an engine with trained weights in it, and the file they came from; never random weights."""
     run = Run.find(Path(path))
     if weights is not None:
@@ -43,14 +45,24 @@ def test(path: str, split: str, weights: str | None, settings: tuple[str, ...], 
         console.note(f"weights {file}")
         console.note(f"device  {engine.about()}")
         scores, count = evaluate(engine, config.feed, split), len(config.feed.splits[split])
-        console.result({"scores": scores, "samples": count, "split": split, "weights": str(file)}, f"{split}: {scores_text(scores)}  ({count:,} samples, {file.name})")
+        console.result(
+            {"scores": scores, "samples": count, "split": split, "weights": str(file)},
+            f"{split}: {scores_text(scores)}  ({count:,} samples, {file.name})",
+        )
     finally:
         config.feed.close()
         engine.close()
 
 
 def extract_features(
-    path: str, blobs: tuple[str, ...], out: str, split: str, weights: str | None, settings: tuple[str, ...], device: str | None, console: Console
+    path: str,
+    blobs: tuple[str, ...],
+    out: str,
+    split: str,
+    weights: str | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    console: Console,
 ) -> None:
     """dltrain extract-features"""
     config, engine, file = trained(path, weights, split, settings, device)
@@ -59,7 +71,10 @@ def extract_features(
         console.note(f"weights {file}")
         shapes = features.extract(engine, config.feed, split, blobs, Path(out))
         words = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
-        console.result({"out": out, "samples": len(config.feed.splits[split]), "blobs": shapes, "split": split, "weights": str(file)}, f"{out}: {words}")
+        console.result(
+            {"out": out, "samples": len(config.feed.splits[split]), "blobs": shapes, "split": split, "weights": str(file)},
+            f"{out}: {words}",
+        )
     finally:
         config.feed.close()
         engine.close()

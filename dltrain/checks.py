@@ -131,7 +131,8 @@ def expressions(document: Document, value: Any, path: Key, what: str) -> bool:
         document.wrong(path, f"{what}: expressions such as {value} are not yet built; write the value")
         return True
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return any([expressions(document, item, (*path, key), what) for key, item in items])
+    found = [expressions(document, item, (*path, key), what) for key, item in items]  # all of them, not only the first
+    return any(found)
 
 
 def explain(document: Document, cls: type, error: Any, path: Key, what: str, known: Iterable[str]) -> None:

@@ -51,7 +51,9 @@ def cli() -> None:
 @click.argument("config", required=False)
 @click.option("--resume", metavar="RUN", help="Go on with a run: its folder, or runs/NAME for the newest.")
 @options(SETTINGS, DEVICE, RUNS, JSON, QUIET)
-def train(config: str | None, resume: str | None, settings: tuple[str, ...], device: str | None, runs: str, as_json: bool, quiet: bool) -> None:
+def train(
+    config: str | None, resume: str | None, settings: tuple[str, ...], device: str | None, runs: str, as_json: bool, quiet: bool
+) -> None:
     """Train what CONFIG describes, or go on with a run."""
     if (config is None) == (resume is None):
         raise click.UsageError("give a CONFIG, or --resume RUN")
@@ -68,7 +70,9 @@ def train(config: str | None, resume: str | None, settings: tuple[str, ...], dev
 @cli.command()
 @click.argument("config", metavar="CONFIG|RUN")
 @options(SPLIT, WEIGHTS, SETTINGS, DEVICE, JSON, QUIET)
-def test(config: str, split: str, weights: str | None, settings: tuple[str, ...], device: str | None, as_json: bool, quiet: bool) -> None:
+def test(
+    config: str, split: str, weights: str | None, settings: tuple[str, ...], device: str | None, as_json: bool, quiet: bool
+) -> None:
     """Score a held-out set: the best weights of a run where there are any, else the last."""
     from dltrain import apply
     from dltrain.console import Console
@@ -78,7 +82,9 @@ def test(config: str, split: str, weights: str | None, settings: tuple[str, ...]
 
 @cli.command()
 @click.argument("config", metavar="CONFIG|RUN")
-@click.option("--blob", "blobs", multiple=True, required=True, metavar="NAME", help="A blob of the net, such as ip1.  Repeatable.")
+@click.option(
+    "--blob", "blobs", multiple=True, required=True, metavar="NAME", help="A blob of the net, such as ip1.  Repeatable."
+)
 @click.option("-o", "--out", required=True, metavar="FILE", help="feats.h5, .npz or .csv")
 @options(SPLIT, WEIGHTS, SETTINGS, DEVICE, JSON, QUIET)
 def extract_features(config: str, blobs: tuple[str, ...], out: str, split: str, weights: str | None, settings: tuple[str, ...],
@@ -100,7 +106,9 @@ def devices(as_json: bool) -> None:
     rows = found.devices()
     lines = [f"{device.name:10s} {'usable' if device.usable else 'not usable':11s} {device.about}" for device in rows]
     note = found.slow_kernels()
-    Console(as_json=as_json).result({"devices": [vars(device) for device in rows], "note": note}, "\n".join([*lines, *([note] if note else [])]))
+    Console(as_json=as_json).result(
+        {"devices": [vars(device) for device in rows], "note": note}, "\n".join([*lines, *([note] if note else [])])
+    )
 
 
 @cli.command()
@@ -114,7 +122,7 @@ def schema() -> None:
 
 
 def main() -> None:
-    """Runs a command; a message of ours is one line on stderr and its exit code, anything else is a bug and shows its traceback."""
+    """Runs a command; our messages go to stderr with their exit code; anything else is a bug and shows its traceback."""
     try:
         cli.main(standalone_mode=False)
     except DltrainError as error:

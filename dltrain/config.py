@@ -49,7 +49,11 @@ class Config:
     @property
     def values(self) -> dict[str, Any]:
         """The text as plain values, files included and --set applied."""
-        return {"version": 1, "name": self.name, **{key: self.document.value[key] for key in TOP[2:] if key in self.document.value}}
+        return {
+            "version": 1,
+            "name": self.name,
+            **{key: self.document.value[key] for key in TOP[2:] if key in self.document.value},
+        }
 
     @property
     def fingerprint(self) -> str:
@@ -73,14 +77,14 @@ class Config:
         return "val" if "val" in self.feed.splits else "test"
 
 
-def read(path: str | Path, settings: tuple[str, ...] = (), need_solver: bool = True, saved: Any = None, document: Document | None = None) -> Config:
+def read(
+    path: str | Path,
+    settings: tuple[str, ...] = (),
+    need_solver: bool = True,
+    saved: Any = None,
+    document: Document | None = None,
+) -> Config:
     """Reads and checks a config.  ConfigError tells all mistakes; a DataError says what is wrong with the data."""
-    import dltrain.data
-    import dltrain.fillers
-    import dltrain.layers
-    import dltrain.ops.reference
-    import dltrain.solvers  # noqa: F401  the catalogues
-
     document = document or load(path)
     include(document)
     override(document, settings)
@@ -97,7 +101,13 @@ def read(path: str | Path, settings: tuple[str, ...] = (), need_solver: bool = T
     if "net" not in value:
         document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
     whole = len(lines) == len(value.get("net") or ()) and feed is not None
-    net = Net(lines if whole else [], dict(feed.fields) if feed else {}, feed.batch_size("train") if feed else 1, top.seed, document.wrong)
+    net = Net(
+        lines if whole else [],
+        dict(feed.fields) if feed else {},
+        feed.batch_size("train") if feed else 1,
+        top.seed,
+        document.wrong,
+    )
     if whole:
         unused_rules(document, rules, [part.name for part in net.store.segments.values()])
     made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine)  # type: ignore[arg-type]
@@ -128,7 +138,12 @@ def read_solver(document: Document, value: Any, needed: bool) -> tuple[Solver | 
     loop = check(document, Loop, {key: item for key, item in value.items() if key in LOOP_KEYS}, ("solver",), "solver")
     if kind is None or kind not in SOLVERS:
         place = ("solver", "type") if kind is not None else ("solver",)
-        document.wrong(place, f"solver: unknown solver {show(kind)}; {did_you_mean(kind, SOLVERS)}" if kind else "solver: needs 'type'; add type: SGD")
+        document.wrong(
+            place,
+            f"solver: unknown solver {show(kind)}; {did_you_mean(kind, SOLVERS)}"
+            if kind
+            else "solver: needs 'type'; add type: SGD",
+        )
         return None, loop
     rule = {key: item for key, item in value.items() if key not in LOOP_KEYS and key not in ("type", "param")}
     solver = check(document, SOLVERS[kind], rule, ("solver",), f"solver ({kind})", LOOP_KEYS)
@@ -175,13 +190,18 @@ def check_loop(config: Config) -> None:
     for key in ("max_iter", "max_time"):
         length = getattr(loop, key)
         if length is not None and (length.unit == "seconds") != (key == "max_time"):
-            wrong(("solver", key), f"solver: {key} cannot be {length}; {'write 20 min' if key == 'max_time' else 'max_time takes a time'}")
+            wrong(
+                ("solver", key),
+                f"solver: {key} cannot be {length}; {'write 20 min' if key == 'max_time' else 'max_time takes a time'}",
+            )
     if net.order and not any(line.layer.kind == "loss" and "train" in line.phases for line in net.lines):
         wrong(("net",), "net: nothing to train for: there is no loss in phase train; add a loss such as SoftmaxWithLoss")
     if loop.test is not None and loop.test.interval.unit == "seconds":
         wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")
     if config.watched not in config.feed.splits:
-        for key in {"test", "early_stopping"} & {key for key, value in config.document.value["solver"].items() if value is not None}:
+        for key in {"test", "early_stopping"} & {
+            key for key, value in config.document.value["solver"].items() if value is not None
+        }:
             wrong(("solver", key), f"solver: {key}: there is neither val nor test to score; add data.val: {{hold_out: 0.1}}")
         loop.test = None
     names = list(net.scores())
@@ -203,6 +223,12 @@ def check_score(config: Config, name: str, path: tuple[str, ...], names: list[st
         known = [*names, *(f"{split}.{name}" for split in splits for name in names)]
         config.document.wrong(path, f"solver: there is no score '{name}'; {did_you_mean(name, known)}")
     elif not dot and "val" not in splits:
-        config.document.wrong(path, f"solver: there is no val to choose on; add data.val: {{hold_out: 0.1}}, or write test.{score} to choose on test")
+        config.document.wrong(
+            path,
+            f"solver: there is no val to choose on; add data.val: {{hold_out: 0.1}}, or write test.{score} to choose on test",
+        )
     elif dot and split != config.watched:
-        config.document.wrong(path, f"solver: the loop scores {config.watched} only; write {config.watched}.{score}, or give val back with val: null")
+        config.document.wrong(
+            path,
+            f"solver: the loop scores {config.watched} only; write {config.watched}.{score}, or give val back with val: null",
+        )

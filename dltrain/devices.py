@@ -57,7 +57,10 @@ def blas() -> list[dict[str, Any]]:
 
 
 def blas_words() -> list[str]:
-    return [f"{info['internal_api']} {info.get('version') or ''} with {info.get('architecture', 'unknown')} kernels" for info in blas()]
+    return [
+        f"{info['internal_api']} {info.get('version') or ''} with {info.get('architecture', 'unknown')} kernels"
+        for info in blas()
+    ]
 
 
 def slow_kernels() -> str | None:
@@ -71,5 +74,7 @@ def slow_kernels() -> str | None:
     except OSError:
         return None
     if wide and forced.lower() in ("haswell", "zen", "sandybridge", "nehalem", "prescott"):
-        return f"OPENBLAS_CORETYPE={forced} forces BLAS kernels without this CPU's AVX-512, at about half the speed; unset it to go faster"
+        return (
+            f"OPENBLAS_CORETYPE={forced} forces BLAS kernels without AVX-512, which this CPU has: about half the speed; unset it"
+        )
     return None

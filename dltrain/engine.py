@@ -88,7 +88,9 @@ class Engine:
             if batch is not None and plan.storage(tensor) in plan.offsets:
                 self.memory.logical(tensor, plan)[...] = batch[field]
 
-    def pass_through(self, phase: str, batch: Batch, split: str, upto: tuple[str, ...] = (), update: bool = False, fast: bool = True) -> Graph:
+    def pass_through(
+        self, phase: str, batch: Batch, split: str, upto: tuple[str, ...] = (), update: bool = False, fast: bool = True
+    ) -> Graph:
         """Runs the graph of a batch; at each cut the size is read and the next graph looked up."""
         sizes = (len(next(iter(batch.values()))),)
         kept: tuple[int, ...] = ()
@@ -163,8 +165,9 @@ class Engine:
         from dltrain import __version__
         from dltrain.devices import blas_words
 
-        return {"dltrain": __version__, "python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine(),
-                "device": self.backend.name, "threads": self.backend.workers, "kernels": self.backend.kernels, "blas": blas_words()}  # fmt: skip
+        versions = {"dltrain": __version__, "python": platform.python_version(), "numpy": np.__version__}
+        backend = {"device": self.backend.name, "threads": self.backend.workers, "kernels": self.backend.kernels}
+        return {**versions, "machine": platform.machine(), **backend, "blas": blas_words()}
 
     def about(self) -> str:
         found = self.environment()

@@ -51,7 +51,7 @@ class Feed:
         self.shape_up(saved or {})
 
     def hold_out(self, name: str, amount: float) -> None:
-        """Takes samples out of train by the seed: as many, or (below 1) that part; evenly over the classes of an integer label."""
+        """Takes samples out of train by the seed: so many, or (below 1) that part; evenly over the classes of a label."""
         train = self.splits["train"]
         count = round(amount * len(train)) if amount < 1 else int(amount)
         if not 0 < count < len(train):
@@ -115,7 +115,10 @@ class Feed:
 
     def make(self, indices: Any, epochs: Any = None) -> Arrays:
         """A batch of given samples; with `epochs` it is a training batch, and random steps draw."""
-        out = {name: np.empty((len(indices), *shape), DTYPES.get(shape.dtype, np.float32)) for name, shape in self.source.fields.items()}
+        out = {
+            name: np.empty((len(indices), *shape), DTYPES.get(shape.dtype, np.float32))
+            for name, shape in self.source.fields.items()
+        }
         self.source.read(indices, out)
         phase = "test" if epochs is None else "train"
         for number, step in enumerate(self.keys.transform):

@@ -25,7 +25,7 @@ def listed(value: Any) -> Any:
 
 
 def _per_axis(low: int) -> Any:
-    items = Annotated[int, Field(ge=low)]
+    items: Any = Annotated[int, Field(ge=low)]
     schema = {"anyOf": [{"type": "integer", "minimum": low}, {"type": "array", "items": {"type": "integer"}}]}
     return Annotated[tuple[items, ...], Field(min_length=1), BeforeValidator(listed), WithJsonSchema(schema)]
 
@@ -50,7 +50,7 @@ class Chosen:
 
 
 def chosen(registry: str, many: bool = False) -> Any:
-    return Annotated[SkipValidation[Any], Chosen(registry, many)]
+    return Annotated[SkipValidation[Any], Chosen(registry, many)]  # type: ignore[misc]
 
 
 UNITS = {

@@ -38,7 +38,10 @@ def replay(engine: Engine, batch: Batch) -> str:
     engine.programs.clear()
     engine.fill(graph, plan, batch)
     arrays = Bound(engine.memory, plan)
-    bad = next((part for part in engine.net.store.segments.values() if not np.isfinite(engine.memory.logical(part.handle.data)).all()), None)
+    bad = next(
+        (part for part in engine.net.store.segments.values() if not np.isfinite(engine.memory.logical(part.handle.data)).all()),
+        None,
+    )
     if bad is not None:
         return f"the parameter {bad.name} is not finite"
     with np.errstate(all="ignore"):
@@ -47,6 +50,6 @@ def replay(engine: Engine, batch: Batch) -> str:
                 bind_reference(call, arrays)()
                 for tensor in call.writes():
                     if tensor.dtype in ("float", "double") and not np.isfinite(arrays.logical(tensor)).all():
-                        return f"layer '{call.layer}' makes the first value that is not finite, on its way {call.way} ({call.op.name})"
+                        where = f"on its way {call.way} ({call.op.name})"
+                        return f"layer '{call.layer}' makes the first value that is not finite, {where}"
     return ""
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
 
 from dltrain.layer import Blob, Layer, Param
 from dltrain.ops.signature import Call, Tracer
@@ -53,7 +52,9 @@ class Graph:
 class Builder:
     """Traces the needed lines of a net into a Graph; is what layers know as their site."""
 
-    def __init__(self, lines: list[Line], order: list[int], fields: dict[str, Shape], store: Store, demand: Demand, seed: int) -> None:
+    def __init__(
+        self, lines: list[Line], order: list[int], fields: dict[str, Shape], store: Store, demand: Demand, seed: int
+    ) -> None:
         self.lines, self.store, self.seed = lines, store, seed
         self.order, self.fields = order, fields
         self.graph = Graph(demand)
@@ -90,7 +91,9 @@ class Builder:
         needed = self.needed()
         if self.forward(needed) and graph.demand.phase == "train" and not graph.demand.upto:
             self.backward(needed)
-        graph.keep += [blob.data for name, blob in graph.blobs.items() if name in graph.demand.upto or blob.data in graph.losses.values()]
+        graph.keep += [
+            blob.data for name, blob in graph.blobs.items() if name in graph.demand.upto or blob.data in graph.losses.values()
+        ]
         return graph
 
     def resolve(self, ref: Ref) -> Ref:
@@ -150,9 +153,9 @@ class Builder:
             if layer.cuts and not self.through(layer, bottoms):
                 return False
             before = len(self.store.segments)
-            shapes = layer.setup(*(bottom.shape for bottom in bottoms))
-            tops = [Blob(Tensor(name, Shape(shape, shape.dtype)))
-                    for name, shape in zip(self.lines[number].tops, shapes if isinstance(shapes, list) else [shapes], strict=False)]  # fmt: skip
+            made = layer.setup(*(bottom.shape for bottom in bottoms))
+            shapes = zip(self.lines[number].tops, made if isinstance(made, list) else [made], strict=False)
+            tops = [Blob(Tensor(name, Shape(shape, shape.dtype))) for name, shape in shapes]
             assert len(self.store.segments) == before or not self.store.closed
             for top, blob in enumerate(tops):
                 self.tops[number, top] = self.graph.blobs[blob.data.name] = blob
@@ -221,5 +224,3 @@ class Builder:
         code = type(layer).setup.__code__
         names = code.co_varnames[1 : code.co_argcount]
         return place < len(names) and names[place] in layer.fixed
-
-

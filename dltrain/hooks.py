@@ -37,7 +37,11 @@ class Sitting:
 
     @property
     def columns(self) -> list[str]:
-        scores = [f"{self.config.watched}.{name}" for name in self.engine.net.scores()] if self.config.watched in self.feed.splits else []
+        scores = (
+            [f"{self.config.watched}.{name}" for name in self.engine.net.scores()]
+            if self.config.watched in self.feed.splits
+            else []
+        )
         return ["iteration", "epoch", "lr", "train.loss", *scores]
 
     def row(self, **values: float) -> None:
@@ -169,5 +173,7 @@ class Ends:
         elif loop.max_time is not None and time.monotonic() - sitting.began >= loop.max_time.amount:
             progress.reason = progress.reason or "max_time"
         if sitting.horizon.max_iter and progress.iteration >= sitting.horizon.max_iter:
-            by_iter = loop.max_iter is not None and loop.max_iter.iterations(sitting.horizon.per_epoch) == sitting.horizon.max_iter
+            by_iter = (
+                loop.max_iter is not None and loop.max_iter.iterations(sitting.horizon.per_epoch) == sitting.horizon.max_iter
+            )
             progress.reason = progress.reason if progress.reason == "early_stopping" else "max_iter" if by_iter else "max_epochs"

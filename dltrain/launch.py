@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dltrain import catalogue, preflight, saving  # noqa: F401  the catalogue fills the registries
 from dltrain import config as configs
-from dltrain import preflight, saving
 from dltrain.config import Config
 from dltrain.console import Console, scores_text
 from dltrain.devices import backend, slow_kernels
@@ -19,11 +19,20 @@ from dltrain.run import Run, locate
 from dltrain.table import table
 from dltrain.train import train
 
-FREE_TO_CHANGE = {"max_iter", "max_epochs", "max_time", "display", "snapshot", "test"}  # of solver: they do not change the mathematics
+FREE_TO_CHANGE = {
+    "max_iter",
+    "max_epochs",
+    "max_time",
+    "display",
+    "snapshot",
+    "test",
+}  # of solver: they do not change the mathematics
 
 
 def engine_of(config: Config, device: str | None, with_solver: bool = True) -> Engine:
-    engine = Engine(config.net, backend(device or config.engine.device, config.engine.threads), config.solver if with_solver else None)
+    engine = Engine(
+        config.net, backend(device or config.engine.device, config.engine.threads), config.solver if with_solver else None
+    )
     engine.initialise(config.seed)
     return engine
 
@@ -66,11 +75,15 @@ def resume(path: str, settings: tuple[str, ...], device: str | None, console: Co
         if settings:
             run.write_config(resolved(config))
         announce(config, engine, run, console)
-        console.note(f"resuming after iteration {progress.iteration} from {file.name}, state {saving.state_hash(engine, progress)[:12]}")
+        console.note(
+            f"resuming after iteration {progress.iteration} from {file.name}, state {saving.state_hash(engine, progress)[:12]}"
+        )
         then, now = snapshot.run["environment"], engine.environment()
         unlike = [key for key in ("device", "threads", "kernels", "blas", "numpy") if then.get(key) != now.get(key)]
         if unlike:
-            console.note(f"continues, not bit for bit: {', '.join(f'{key} was {then.get(key)}, is {now.get(key)}' for key in unlike)}")
+            console.note(
+                f"continues, not bit for bit: {', '.join(f'{key} was {then.get(key)}, is {now.get(key)}' for key in unlike)}"
+            )
         run.event("resume", iteration=progress.iteration)
         sitting = Sitting(config, engine, run, progress, console)
         sitting.saved_at = progress.iteration
@@ -87,7 +100,9 @@ def refuse_changes(before: Config, after: Config) -> None:
     free = {f"solver.{key}" for key in FREE_TO_CHANGE} - ({"solver.max_iter", "solver.max_epochs"} if policy == "poly" else set())
     wrong = [key for key in changed if not any(key == word or key.startswith(word + ".") for word in {*free, "engine", "name"})]
     if wrong:
-        raise ConfigError(f"--resume cannot change {', '.join(wrong)}: the run would no longer be the one that began; start a new one with dltrain train")
+        raise ConfigError(
+            f"--resume cannot change {', '.join(wrong)}: it would be another run; start one with dltrain train"
+        )
 
 
 def differences(a: Any, b: Any, path: str = "") -> set[str]:
@@ -152,7 +167,9 @@ def go(sitting: Sitting) -> dict[str, Any]:
         ends.restore()
     run.event("end", reason=reason, iteration=progress.iteration)
     if reason == "signal":
-        raise Stopped(f"stopped by {ends.signal} after iteration {progress.iteration}, saved; go on with: dltrain train --resume {run.folder}")
+        raise Stopped(
+            f"stopped by {ends.signal} after iteration {progress.iteration}, saved; to go on: dltrain train --resume {run.folder}"
+        )
     return report(sitting, reason)
 
 
@@ -160,13 +177,19 @@ def report(sitting: Sitting, reason: str) -> dict[str, Any]:
     """What `dltrain train` gives: one object, and the same in words."""
     run, progress = sitting.run, sitting.progress
     scores = progress.history[-1][1] if progress.history else {}
-    best = {"score": progress.best.score, "value": progress.best.value, "iteration": progress.best.iteration} if progress.best and progress.best.value is not None else {}
+    best = (
+        {"score": progress.best.score, "value": progress.best.value, "iteration": progress.best.iteration}
+        if progress.best and progress.best.value is not None
+        else {}
+    )
     made = {"run": str(run.folder), "iterations": progress.iteration, "reason": reason, "scores": scores, "best": best,
             "state_hash": saving.state_hash(sitting.engine, progress)}  # fmt: skip
     words = [f"{reason} after {progress.iteration} iterations, {progress.seconds:.1f} s.  {scores_text(scores)}"]
     if best:
         chosen = " (chosen on test)" if str(best["score"]).startswith("test.") else ""
-        words.append(f"best {best['score']} {best['value']:.4f} after iteration {best['iteration']}{chosen}: best.h5, which dltrain test uses")
+        words.append(
+            f"best {best['score']} {best['value']:.4f} after iteration {best['iteration']}{chosen}, in best.h5, which test uses"
+        )
     words.append(f"run {run.folder}\nstate {made['state_hash']}\nnext: dltrain test {run.folder}")
     run.write_json("summary.json", made)
     sitting.console.result(made, "\n".join(words))

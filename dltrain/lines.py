@@ -68,11 +68,18 @@ def read_rules(document: Document, value: Any) -> dict[str, dict[str, Any]]:
     """solver.param: groups by pattern, "*.bias": {lr_mult: 2}"""
     if not isinstance(value, dict):
         return {}
-    return {pattern: read_param(document, keys, ("solver", "param", pattern), f"solver: param {pattern}") for pattern, keys in value.items()}
+    return {
+        pattern: read_param(document, keys, ("solver", "param", pattern), f"solver: param {pattern}")
+        for pattern, keys in value.items()
+    }
 
 
 def unused_rules(document: Document, rules: dict[str, dict[str, Any]], names: list[str]) -> None:
     """A pattern that matches nothing is a mistake."""
     for pattern in rules:
         if names and not any(matches(pattern, name) for name in names):
-            document.wrong(("solver", "param", pattern), f"solver: param '{pattern}' matches nothing; {did_you_mean(pattern, names)}", key=True)
+            document.wrong(
+                ("solver", "param", pattern),
+                f"solver: param '{pattern}' matches nothing; {did_you_mean(pattern, names)}",
+                key=True,
+            )

@@ -112,7 +112,7 @@ def yaml_problem(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's complaint, with the way out of the commonest ones."""
     problem = error.problem or "the structure is broken"
     if "alias" in problem or "alias" in (error.context or ""):
-        return f"{problem}; quote a name that starts with * (\"*.bias\")"
+        return f'{problem}; quote a name that starts with * ("*.bias")'
     if "character '\\t'" in problem:
         return "a tab stands where YAML wants spaces; indent with spaces"
     if "mapping values are not allowed" in problem:
@@ -137,7 +137,7 @@ class Reader:
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
-        plain = node.style is None and not node.tag.startswith("!")
+        plain = getattr(node, "style", None) is None and not node.tag.startswith("!")
         return scalar(node.value) if plain else node.value
 
     def mapping(self, node: yaml.MappingNode, path: Key) -> dict[str, Any]:

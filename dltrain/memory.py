@@ -9,7 +9,7 @@ from dltrain.errors import OutOfMemory
 from dltrain.ops.backend import Reference
 from dltrain.plan import Plan
 from dltrain.store import Store
-from dltrain.tensor import Shape, Tensor
+from dltrain.tensor import Tensor
 
 
 class Memory:
@@ -28,7 +28,9 @@ class Memory:
         limit = available()
         if limit and size > limit + len(self.bytes):
             gib = 2.0**30
-            raise OutOfMemory(f"the plan needs {size / gib:.1f} GiB and {limit / gib:.1f} GiB are free; choose a smaller batch_size")
+            raise OutOfMemory(
+                f"the plan needs {size / gib:.1f} GiB and {limit / gib:.1f} GiB are free; choose a smaller batch_size"
+            )
         self.bytes = self.backend.alloc(size, "uint8")
         return True
 

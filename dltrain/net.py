@@ -23,7 +23,9 @@ class Net:
     >>> Net(lines, {"data": Shape((1, 28, 28)), "label": Shape((), "index")}).graph("train", (64,))
     """
 
-    def __init__(self, lines: list[Line], fields: dict[str, Shape], batch: int = 2, seed: int = 0, report: Report = refuse) -> None:
+    def __init__(
+        self, lines: list[Line], fields: dict[str, Shape], batch: int = 2, seed: int = 0, report: Report = refuse
+    ) -> None:
         self.lines, self.fields, self.seed = lines, fields, seed
         self.store = Store()
         self.graphs: dict[Demand, Graph] = {}
@@ -71,7 +73,9 @@ class Net:
         names = {Ref(line=n, top=t): name for n, line in enumerate(self.lines) for t, name in enumerate(line.tops)}
         self.shapes[phase] = {ref.field or names[ref]: shape for ref, shape in known.items()}
 
-    def explain(self, builder: Builder, line: Line, refs: list[Ref], known: dict[Ref, Shape], refusal: Refusal, report: Report) -> None:
+    def explain(
+        self, builder: Builder, line: Line, refs: list[Ref], known: dict[Ref, Shape], refusal: Refusal, report: Report
+    ) -> None:
         """A refusal at its key, with the chain of shapes that led there."""
         chain, ref = [], refs[0] if refs else Ref(number=0.0)
         while ref.field is None and ref.line >= 0:
@@ -101,7 +105,9 @@ class Net:
                 elif not roles and self.order and any(line.name in shapes for shapes in self.shapes.values()):
                     report((*line.path, "param"), f"{line.what}: has no parameters; remove param")
 
-    def graph(self, phase: str, sizes: tuple[int, ...], split: str = "", upto: tuple[str, ...] = (), kept: tuple[int, ...] = ()) -> Graph:
+    def graph(
+        self, phase: str, sizes: tuple[int, ...], split: str = "", upto: tuple[str, ...] = (), kept: tuple[int, ...] = ()
+    ) -> Graph:
         """The graph for a phase and a batch size, traced when first asked for."""
         demand = Demand(phase, sizes, split or phase, upto, kept)
         if demand not in self.graphs:
@@ -110,7 +116,9 @@ class Net:
 
     def scores(self, phase: str = "test") -> dict[str, bool]:
         """The losses and metrics of a phase, and whether more is better; `loss` is the total."""
-        found = {line.name: line.layer.higher_is_better for line in self.lines if line.layer.kind != "layer" and phase in line.phases}
+        found = {
+            line.name: line.layer.higher_is_better for line in self.lines if line.layer.kind != "layer" and phase in line.phases
+        }
         if any(line.layer.kind == "loss" and phase in line.phases for line in self.lines):
             found["loss"] = False
         return found

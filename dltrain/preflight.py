@@ -1,4 +1,4 @@
-"""The whole life of a run in a second, before it starts: labels, one train step, one test step, a snapshot written and read back."""
+"""The whole life of a run in a second, before it starts: labels, a train step, a test step, a snapshot read back."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def check_labels(config: Config) -> None:
                 row = int(np.flatnonzero(bad.any(axis=1))[0])
                 value, sample = int(labels[row][bad[row]][0]), feed.source.identify(int(indices[row]))
                 raise DataError(
-                    f"{line.what}: '{field}' is {value} in sample {sample} of {split}, but '{name}' has classes 0 .. {classes - 1}; "
+                    f"{line.what}: '{field}' is {value} in sample {sample} of {split}, but '{name}' has {classes} classes; "
                     f"give the layer before it {int(labels.max()) + 1} outputs, or mend the label"
                 )
 
 
 def fly(config: Config, engine: Engine, run: Run, console: Console) -> None:
-    """One train step and one test step on the real data, then everything is put back; a first snapshot is written and compared."""
+    """A train step and a test step on the real data, then everything is put back; the first snapshot is compared."""
     slow = Timer(0.7, console.note, ["compiling the kernels (once on this machine; cached afterwards) …"])
     slow.daemon = True
     slow.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+
 from dltrain.memory import Bound, Memory
 from dltrain.ops.backend import Kernel, Reference
 from dltrain.plan import Plan
@@ -20,7 +21,9 @@ class Program:
             works = [backend.bind(call, arrays) for call in calls]
             for phase in ([work.kernels for work in works], [work.finish for work in works]):
                 if any(phase):
-                    self.segments.append([[kernels[worker] for kernels in phase if worker < len(kernels)] for worker in range(backend.workers)])
+                    self.segments.append(
+                        [[kernels[worker] for kernels in phase if worker < len(kernels)] for worker in range(backend.workers)]
+                    )
 
     def run(self) -> None:
         if self.pool is not None:

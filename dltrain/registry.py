@@ -19,12 +19,12 @@ class Registry(dict[str, Any]):
     def add(self, name: str) -> Callable[[T], T]:
         @dataclass_transform(kw_only_default=True)
         def register(cls: T) -> T:
-            made = dataclass(kw_only=True)(cls)
+            made: Any = dataclass(kw_only=True)(cls)
             if name in self:
                 raise TypeError(f"{self.kind} '{name}' is already {self[name].__module__}.{self[name].__name__}")
-            made.type = name  # type: ignore[attr-defined]
+            made.type = name
             self[name] = made
-            return made
+            return cls
 
         return register
 

@@ -35,7 +35,9 @@ class Run:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise SnapshotError(f"{folder}: cannot be made ({error.strerror}); choose another folder with --runs DIR") from None
+                raise SnapshotError(
+                    f"{folder}: cannot be made ({error.strerror}); choose another folder with --runs DIR"
+                ) from None
             run = cls(folder)
             run.take()
             point(root / name / "latest", folder.name)
@@ -87,7 +89,11 @@ class Run:
             return found[-1], snapshot.read(found[-1])
         except SnapshotError as error:
             good = next((path for path in reversed(found[:-1]) if whole(path)), None)
-            way = f"the previous good one is {good}; remove the damaged file to go on from there" if good else "there is no earlier one"
+            way = (
+                f"the previous good one is {good}; remove the damaged file to go on from there"
+                if good
+                else "there is no earlier one"
+            )
             raise SnapshotError(f"{error}; {way}") from None
 
     def weights(self) -> tuple[Path, snapshot.Snapshot]:
@@ -106,7 +112,7 @@ class Run:
             raise SnapshotError(f"{self.folder / name}: cannot be written ({error.strerror})") from None
 
     def write_config(self, values: dict[str, Any]) -> None:
-        head = "# what ran: files included, --set applied.   dltrain train --resume, dltrain test and extract-features take this folder\n"
+        head = "# what ran: files included, --set applied.   train --resume, test and extract-features take this folder\n"
         self.write_text("config.yaml", head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
@@ -118,7 +124,9 @@ class Run:
             with open(self.folder / name, "a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:
-            raise SnapshotError(f"{self.folder / name}: cannot be written ({error.strerror}); free some room, then --resume") from None
+            raise SnapshotError(
+                f"{self.folder / name}: cannot be written ({error.strerror}); free some room, then --resume"
+            ) from None
 
     def event(self, kind: str, **values: Any) -> None:
         """One line of events.jsonl: what happened when."""
@@ -140,7 +148,9 @@ class Run:
             return
         head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
         width = len(head.split(","))
-        kept = [row for row in rows if row.endswith("\n") and len(row.split(",")) == width and int(row.split(",")[0]) <= iteration]
+        kept = [
+            row for row in rows if row.endswith("\n") and len(row.split(",")) == width and int(row.split(",")[0]) <= iteration
+        ]
         temporary = path.with_suffix(".tmp")
         temporary.write_text("".join([head, *kept]), encoding="utf-8")
         os.replace(temporary, path)

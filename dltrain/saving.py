@@ -29,7 +29,9 @@ def arrays(engine: Engine) -> dict[str, Any]:
 def pack(engine: Engine, config: Config, progress: Progress) -> Snapshot:
     """Everything a run needs to go on."""
     progress.forwards = engine.step_count
-    transforms = {f"transforms/{number}/{name}": value for number, state in config.feed.state().items() for name, value in state.items()}
+    transforms = {
+        f"transforms/{number}/{name}": value for number, state in config.feed.state().items() for name, value in state.items()
+    }
     run = {"progress": progress.record(), "config": config.values, "environment": engine.environment()}
     return Snapshot({**arrays(engine), **transforms}, run)
 

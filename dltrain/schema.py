@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from dltrain import registry
+from dltrain import catalogue, registry  # noqa: F401  the catalogue fills the registries
 from dltrain.checks import adapter, choices
 from dltrain.registry import FILLERS, LAYERS, POLICIES, SOLVERS, SOURCES, TRANSFORMS, Registry
 from dltrain.sections import NOT_YET, DataKeys, EngineKeys, LineKeys, Loop, ParamKeys, Top
@@ -17,11 +17,6 @@ Schema = dict[str, Any]
 
 def schema() -> Schema:
     """One if/then for each type, so that a message speaks of that type alone; numbers also accept a $ expression."""
-    import dltrain.data
-    import dltrain.fillers
-    import dltrain.layers
-    import dltrain.solvers  # noqa: F401  the catalogues
-
     top = keys(Top) | {
         "data": one_of_file(section(DataKeys, {"source": chosen(SOURCES)})),
         "net": {"anyOf": [{"type": "array", "items": line()}, {"type": "string"}]},
@@ -47,7 +42,7 @@ def keys(cls: type) -> Schema:
 
 
 def section(cls: type, more: Schema | None = None) -> Schema:
-    need = [field.name for field in fields(cls) if field.name in adapter(cls).json_schema().get("required", ())]  # type: ignore[arg-type]
+    need = [field.name for field in fields(cls) if field.name in adapter(cls).json_schema().get("required", ())]
     made: Schema = {"type": "object", "properties": keys(cls) | (more or {}), "additionalProperties": False}
     return made | ({"required": need} if need else {})
 
@@ -75,7 +70,9 @@ def choice(known: Registry) -> Schema:
 
 def line() -> Schema:
     """A line of the net: the common keys, then those of its type."""
-    common = keys(LineKeys) | {"param": {"type": "object", "additionalProperties": section(ParamKeys, {"filler": chosen(FILLERS)})}}
+    common = keys(LineKeys) | {
+        "param": {"type": "object", "additionalProperties": section(ParamKeys, {"filler": chosen(FILLERS)})}
+    }
     common |= {word: {"description": "not yet built"} for word in NOT_YET["line"]}
     made = typed(LAYERS, common)
     made["required"] = ["name", "type"]
@@ -88,8 +85,13 @@ def step() -> Schema:
     rules = []
     for name, properties in names.items():
         main = next(iter(properties))
-        allowed = {name: {"anyOf": [properties[main], {"type": "boolean"}, {"type": "null"}]}, **{k: v for k, v in properties.items() if k != main}}
-        rules.append({"if": {"type": "object", "required": [name]}, "then": {"properties": allowed, "additionalProperties": False}})
+        allowed = {
+            name: {"anyOf": [properties[main], {"type": "boolean"}, {"type": "null"}]},
+            **{k: v for k, v in properties.items() if k != main},
+        }
+        rules.append(
+            {"if": {"type": "object", "required": [name]}, "then": {"properties": allowed, "additionalProperties": False}}
+        )
     return {"anyOf": [{"enum": list(names)}, {"type": "object", "allOf": rules}]}
 
 
@@ -102,7 +104,7 @@ def nullable(made: Schema) -> Schema:
 
 
 def inline(made: Schema) -> Schema:
-    """From pydantic's 2020-12 to draft-07: definitions put where they are used, prefixItems as items, numbers also as $ expressions."""
+    """From pydantic's 2020-12 to draft-07: definitions put where they are used, numbers also as $ expressions."""
     definitions = made.pop("$defs", {})
 
     def walk(node: Any) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, Positive, Span, bare, chosen, listed
 from pydantic import BeforeValidator
+
+from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, Positive, Span, bare, chosen, listed
 
 NOT_YET = {  # words of the language whose meaning is not built yet
     "top": ("vars", "base", "weights", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),

@@ -4,7 +4,8 @@
 /slots/SLOT/LAYER/I      what the solver remembers
 /states/NAME             what layers remember
 /transforms/NUMBER/NAME  what was computed over the training split
-attributes               dltrain (format), run (JSON: iteration, counters, history, config, environment), digest (SHA-256 of it all)
+/run                     JSON: iteration, counters, history, config, environment
+attributes               dltrain (the format), digest (SHA-256 of it all)
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ def digest(arrays: dict[str, Any], text: str = "") -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(array.tobytes() if array.ndim == 0 else memoryview(array.reshape(-1)).cast("B"))
+        total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 
 def paths(store: Store) -> dict[str, str]:
     """LAYER/ROLE -> LAYER/I, I counting the roles of a layer in the order of its docstring."""
-    made, counts = {}, {}
+    made: dict[str, str] = {}
+    counts: dict[str, int] = {}
     for layer, role in store.segments:
         counts[layer] = counts.get(layer, -1) + 1
         made[f"{layer}/{role}"] = f"{layer.replace('/', '%2F')}/{counts[layer]}"
@@ -74,7 +76,9 @@ def write(path: Path, snapshot: Snapshot) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         reason = error.strerror or error
-        raise SnapshotError(f"{path}: cannot be written ({reason}); earlier snapshots are untouched; free some room, then --resume") from None
+        raise SnapshotError(
+            f"{path}: cannot be written ({reason}); earlier snapshots are untouched; free some room, then --resume"
+        ) from None
 
 
 def image(snapshot: Snapshot) -> Any:
@@ -85,7 +89,9 @@ def image(snapshot: Snapshot) -> Any:
         for name in sorted(snapshot.arrays):
             file.create_dataset(name, data=np.ascontiguousarray(snapshot.arrays[name]), track_times=False)
         file.attrs["dltrain"] = FORMAT
-        file.create_dataset("run", data=np.frombuffer(json.dumps(snapshot.run, sort_keys=True).encode(), np.uint8), track_times=False)
+        file.create_dataset(
+            "run", data=np.frombuffer(json.dumps(snapshot.run, sort_keys=True).encode(), np.uint8), track_times=False
+        )
         file.attrs["digest"] = snapshot.digest
         file.flush()
         return file.id.get_file_image()
@@ -124,7 +130,11 @@ def read(path: Path, verify: bool = True) -> Snapshot:
 def fit(path: Path, arrays: dict[str, Any], wanted: dict[str, Any]) -> None:
     """SnapshotError that names every array which is missing, or has another shape, or is not wanted."""
     wrong = [f"{name} is missing" for name in wanted if name not in arrays]
-    wrong += [f"{name} is {arrays[name].shape}, the net has {wanted[name].shape}" for name in wanted if name in arrays and arrays[name].shape != wanted[name].shape]
+    wrong += [
+        f"{name} is {arrays[name].shape}, the net has {wanted[name].shape}"
+        for name in wanted
+        if name in arrays and arrays[name].shape != wanted[name].shape
+    ]
     wrong += [f"{name} is not in the net" for name in arrays if name not in wanted]
     if wrong:
         more = f" and {len(wrong) - 6} more" if len(wrong) > 6 else ""

@@ -84,4 +84,3 @@ class Solver:
             tuple(flat[name] for name in self.hyper), losses, flat["norm"], flat["failed"],
             self.formula, segments, self.regularization_type == "L1", self.clip_gradients, self.iter_size,
         )  # fmt: skip
-

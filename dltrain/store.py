@@ -79,7 +79,9 @@ class Store:
             if self.closed:
                 raise TypeError(f"layer '{layer}' asks for '{role}' in some graphs and not in all")
             start, name = self.size, f"{layer}.{role}"
-            handle = Param(Tensor(name, shape, "param", (self.w, start)), Tensor(f"{name}.grad", shape, "param_grad", (self.g, start)))
+            handle = Param(
+                Tensor(name, shape, "param", (self.w, start)), Tensor(f"{name}.grad", shape, "param_grad", (self.g, start))
+            )
             found = Segment(layer, role, shape, start, spec, handle, spec.filler or FILLERS[filler]())
             if found.frozen:
                 handle.grad = None

@@ -22,8 +22,8 @@ def table(net: Net, batch: int, plan: Plan) -> str:
     left = "{:<{}}  {:<{}}  {:<{}}  {:>{}}  {:>{}}"
     lines = [left.format(*(word for pair in zip(row, widths, strict=True) for word in pair)).rstrip() for row in rows]
     flat = net.store.size * 4
-    totals = f"{net.store.parameters:,} parameters ({size(flat)}), {size(plan.arena)} for a batch of {batch}, {plan.flops / 1e9:.2f} GFLOP a step"
-    return "\n".join([*lines, totals])
+    memory = f"{net.store.parameters:,} parameters ({size(flat)}), {size(plan.arena)} for a batch of {batch}"
+    return "\n".join([*lines, f"{memory}, {plan.flops / 1e9:.2f} GFLOP a step"])
 
 
 def size(count: int) -> str:

@@ -22,7 +22,7 @@ class Shape(tuple[int, ...]):
         return made
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]
         return prod(self)
 
     def __str__(self) -> str:

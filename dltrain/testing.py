@@ -29,7 +29,9 @@ Array = Any
 class Trial:
     """One layer on one back end, forward and backward, outside any net."""
 
-    def __init__(self, layer: Layer, shapes: Sequence[Shape], backend: Reference | None = None, train: bool = True, fast: bool = False) -> None:
+    def __init__(
+        self, layer: Layer, shapes: Sequence[Shape], backend: Reference | None = None, train: bool = True, fast: bool = False
+    ) -> None:
         self.backend = backend or Reference(np.float64)
         builder = Builder([Line("it", layer)], [0], {}, Store(), Demand("train" if train else "test", (shapes[0][0],)), 1)
         builder.tracer = Tracer(builder.graph.calls, "it")
@@ -60,7 +62,9 @@ class Trial:
         fixed = Builder.is_fixed(self.layer, index) or shape.dtype != "float"
         return None if fixed else Tensor(f"dx{index}", shape)
 
-    def run(self, xs: Sequence[Array], dys: Sequence[Array], params: dict[str, Array], step: int = 0) -> tuple[list[Array], list[Array], dict[str, Array]]:
+    def run(
+        self, xs: Sequence[Array], dys: Sequence[Array], params: dict[str, Array], step: int = 0
+    ) -> tuple[list[Array], list[Array], dict[str, Array]]:
         """(tops, gradients of the bottoms, gradients of the parameters)"""
         values = [(blob.data, x) for blob, x in zip(self.bottoms, xs, strict=True)]
         values += [(blob.grad, dy) for blob, dy in zip(self.tops, dys, strict=True) if blob.grad is not None]
@@ -76,7 +80,9 @@ class Trial:
         self.program.run()
         out = [self.memory.logical(blob.data, self.plan).copy() for blob in self.tops]
         dxs = [None if b.grad is None else self.memory.logical(b.grad, self.plan).copy() for b in self.bottoms]
-        grads = {part.role: self.memory.logical(part.handle.grad).copy() for part in self.store.segments.values() if part.handle.grad}
+        grads = {
+            part.role: self.memory.logical(part.handle.grad).copy() for part in self.store.segments.values() if part.handle.grad
+        }
         return out, dxs, grads
 
     def close(self) -> None:
@@ -97,7 +103,13 @@ def samples(layer: Layer, shapes: Sequence[Shape], seed: int = 0, classes: int =
 
 
 def check_gradient(
-    layer: Layer, *shapes: Sequence[int], xs: Sequence[Array] | None = None, tolerance: float = 1e-6, step: float = 1e-6, seed: int = 0, classes: int = 2
+    layer: Layer,
+    *shapes: Sequence[int],
+    xs: Sequence[Array] | None = None,
+    tolerance: float = 1e-6,
+    step: float = 1e-6,
+    seed: int = 0,
+    classes: int = 2,
 ) -> None:
     """Holds backward against the slope of forward, in float64, along random directions of each bottom and parameter.
 
@@ -117,7 +129,9 @@ def check_gradient(
 
     def hold(name: str, slope: float, promised: float) -> None:
         if not abs(slope - promised) <= tolerance * max(1.0, abs(slope)):
-            raise CheckFailed(f"{layer}: the gradient by {name} is {promised:.9g} along a direction where the slope is {slope:.9g}")
+            raise CheckFailed(
+                f"{layer}: the gradient by {name} is {promised:.9g} along a direction where the slope is {slope:.9g}"
+            )
 
     for index, dx in enumerate(dxs):
         if dx is not None:
@@ -146,7 +160,13 @@ def check_shapes(layer: Layer, *shapes: Sequence[int], classes: int = 2) -> None
 
 
 def check_backend(
-    layer: Layer, backend: Reference, *shapes: Sequence[int], tolerance: float = 1e-5, fast: bool = True, seed: int = 0, classes: int = 2
+    layer: Layer,
+    backend: Reference,
+    *shapes: Sequence[int],
+    tolerance: float = 1e-5,
+    fast: bool = True,
+    seed: int = 0,
+    classes: int = 2,
 ) -> None:
     """Holds a back end against the reference in float64: max abs error over max abs value of each array."""
     full = [shape if isinstance(shape, Shape) else Shape(shape) for shape in shapes]

@@ -101,7 +101,9 @@ def wire(lines: list[Line], fields: list[str], report: Report) -> list[int]:
     for number, line in enumerate(lines):
         for top, name in enumerate(line.tops):
             if name in blobs:
-                owner = "a field of the source" if blobs[name].field else f"also the name of line {blobs[name].line + 1} of the net"
+                owner = (
+                    "a field of the source" if blobs[name].field else f"also the name of line {blobs[name].line + 1} of the net"
+                )
                 tell((*line.path, "name"), f"{line.what}: the name '{name}' is {owner}; choose another")
             else:
                 blobs[name] = Ref(line=number, top=top)
@@ -185,4 +187,5 @@ def order(lines: list[Line], report: Report) -> list[int]:
             done.append(number)
         return fine
 
-    return done if all([visit(number) for number in range(len(lines))]) else []
+    fine = [visit(number) for number in range(len(lines))]  # all of them, so that every ring is told
+    return done if all(fine) else []

@@ -43,12 +43,13 @@ class Convolution(Layer):
     def geometry(self, x: Shape) -> Window:
         if len(x) < 3:
             raise Refusal("", f"needs a bottom with spatial axes (N x C x H x W), not {x}")
-        keys = ("kernel_size", "stride", "pad", "dilation")
-        values = [spread(getattr(self, key), len(x) - 2) for key in keys]
-        for key, value in zip(keys, values):
+        made = {}
+        for key in ("kernel_size", "stride", "pad", "dilation"):
+            value = spread(getattr(self, key), len(x) - 2)
             if value is None:
                 raise Refusal(key, f"needs 1 or {len(x) - 2} numbers for {len(x) - 2} spatial axes")
-        return Window(*values, group=self.group)  # type: ignore[arg-type]
+            made[key] = value
+        return Window(made["kernel_size"], made["stride"], made["pad"], made["dilation"], self.group)
 
     def forward(self, x: Blob, y: Blob) -> None:
         bias = self.bias.data if self.bias else None

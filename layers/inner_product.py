@@ -18,7 +18,9 @@ class InnerProduct(Layer):
 
     def setup(self, x: Shape) -> Shape:
         k = Shape(x[1:]).count
-        self.flat, self.flat_grad = (None, None) if len(x) == 2 else (self.buffer(r, (x[0], k)) for r in ("flat", "flat_grad"))
+        flat = len(x) == 2
+        self.flat = None if flat else self.buffer("flat", (x[0], k))
+        self.flat_grad = None if flat else self.buffer("flat_grad", (x[0], k))
         self.weight = self.param("weight", (self.num_output, k), "weights")
         self.bias = self.param("bias", (self.num_output,), "constant") if self.bias_term else None
         return Shape((x[0], self.num_output))

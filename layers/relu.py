@@ -21,13 +21,16 @@ class ReLU(Elementwise):
         self.monotone = self.negative_slope >= 0
         return x
 
-    def f(x, negative_slope):  # type: ignore[no-untyped-def]
+    @staticmethod
+    def f(x: float, negative_slope: float) -> float:
         return x if x > 0 else negative_slope * x
 
-    def df(y, dy, negative_slope):  # type: ignore[no-untyped-def]
+    @staticmethod
+    def df(y: float, dy: float, negative_slope: float) -> float:
         return dy if y > 0 else negative_slope * dy
 
-    def df_of_x(x, dy, negative_slope):  # type: ignore[no-untyped-def]
+    @staticmethod
+    def df_of_x(x: float, dy: float, negative_slope: float) -> float:
         return dy if x > 0 else negative_slope * dy
 
     def backward(self, x: Blob, y: Blob) -> None:

@@ -95,5 +95,3 @@ class Warmup(Policy):
         full: Any = self.then.rate(base, iteration, run) if self.then else base
         rise = min(1.0, iteration / run.count(self.iterations))
         return float(full * (self.start + (1 - self.start) * rise))
-
-

@@ -12,6 +12,7 @@ class SGD(Solver):
 
     slots = ("velocity",)
 
-    def rule(w, g, velocity, lr, momentum):  # type: ignore[no-untyped-def]
+    @staticmethod
+    def rule(w: float, g: float, velocity: float, lr: float, momentum: float) -> tuple[float, float]:
         v = momentum * velocity + lr * g
         return w - v, v

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from dltrain.testing import Trial
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 TOLERANCE = 1e-5  # of the largest value
+RUN = Horizon(max_iter=10, per_epoch=Fraction(4))  # 20 rows, batches of 5
 LOSSES = ("SoftmaxWithLoss", "EuclideanLoss")
 OURS = {"Input", "Split", "Accuracy", "Concat", "Convolution", "Dropout", "Eltwise", "Flatten", "InnerProduct", "Pooling", "ReLU",
         "Sigmoid", "Softmax", "TanH", *LOSSES}  # fmt: skip
@@ -83,7 +85,8 @@ def translate(kind: str, line: dict[str, Any], x: Any) -> Layer:
             return LAYERS[kind](**made, **{name: plain[name] for name in ("num_output", "group", "bias_term") if name in plain})
         made["kernel_size"] = x.shape[2:] if plain.get("global_pooling") else made["kernel_size"]
         del made["dilation"]
-        return LAYERS[kind](**made, pool={"AVE": "mean", "MAX": "max"}[plain["pool"]], round=plain.get("round_mode", "CEIL").lower())
+        pool, rounding = {"AVE": "mean", "MAX": "max"}[plain["pool"]], plain.get("round_mode", "CEIL").lower()
+        return LAYERS[kind](**made, pool=pool, round=rounding)
     if kind == "Eltwise":
         return LAYERS[kind](operation=plain.get("operation", "SUM").lower(), coeff=tuple(map(float, keys.get("coeff", ()))))
     if kind == "SoftmaxWithLoss":
@@ -97,8 +100,8 @@ class Chain:
 
     def __init__(self, golden: Any) -> None:
         self.golden, self.train = golden, json.loads(bytes(golden["meta"]))["phase"] == "TRAIN"
-        self.blobs = {name.removeprefix("in/"): golden[name] for name in golden.files if name.startswith("in/")}
-        self.diffs: dict[str, Any] = {name.removeprefix("topdiff/"): golden[name] for name in golden.files if name.startswith("topdiff/")}
+        self.blobs = {name[3:]: golden[name] for name in golden.files if name.startswith("in/")}
+        self.diffs: dict[str, Any] = {name[8:]: golden[name] for name in golden.files if name.startswith("topdiff/")}
         self.pdiffs: dict[str, Any] = {}
         self.owners: dict[str, str] = {}  # name of a shared parameter -> its place in the file
         self.places: dict[str, str] = {}  # the place of each parameter -> that of its owner
@@ -115,9 +118,10 @@ class Chain:
             layer = translate(kind, line, xs[0])
             if kind in ("SoftmaxWithLoss", "Accuracy"):
                 places = list(xs[0].shape)
-                del places[layer.axis]  # type: ignore[attr-defined]
+                del places[layer.axis]
                 xs[1] = xs[1].reshape(places).astype(np.int32)
-            trial = Trial(layer, [Shape(x.shape, "index" if x.dtype.kind == "i" else "float") for x in xs], Reference(np.float32), self.train)
+            shapes = [Shape(x.shape, "index" if x.dtype.kind == "i" else "float") for x in xs]
+            trial = Trial(layer, shapes, Reference(np.float32), self.train)
             keys = {part.role: self.key(name, line, number) for number, part in enumerate(trial.store.segments.values())}
             params = {role: self.golden[f"param/{key}"] for role, key in keys.items()}
             made, _, _ = trial.run(xs, [np.zeros(shape) for shape in trial.promised], params)
@@ -178,7 +182,7 @@ def test_a_layer_computes_what_caffe_computes(file: Path) -> None:
     if meta["backward"] and chain.train:
         for name, diff in chain.backward().items():
             hold(f"gradient by {name}", diff, golden[f"diff/{name}"])
-        for place in [name.removeprefix("pdiff/") for name in golden.files if name.startswith("pdiff/")]:
+        for place in [name[6:] for name in golden.files if name.startswith("pdiff/")]:
             hold(f"gradient by parameter {place}", chain.pdiffs[chain.places[place]], golden[f"pdiff/{place}"])
 
 
@@ -208,14 +212,14 @@ def runs(*kinds: str) -> list[Any]:
 def test_the_rate_changes_as_in_caffe(file: Path) -> None:
     golden = np.load(file)
     settings = json.loads(bytes(golden["settings"]))["settings"]
-    rates = [policy_of(settings).rate(settings["base_lr"], iteration, Horizon(10, 4)) for iteration in range(10)]
+    rates = [policy_of(settings).rate(settings["base_lr"], iteration, RUN) for iteration in range(10)]
     np.testing.assert_allclose(rates, golden["lr"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("file", runs("sgd", "nesterov"))
 def test_a_solver_goes_the_way_of_caffe(file: Path) -> None:
     golden, problem = np.load(file), np.load(GOLDEN / "solvers" / "problem.npz")
-    solver, run = solver_of(json.loads(bytes(golden["settings"]))["settings"]), Horizon(10, 4)
+    solver = solver_of(json.loads(bytes(golden["settings"]))["settings"])
     w = np.zeros(32 + 3, np.float32)  # 3 x 6 weights, then, on a new line of 16 elements, 3 biases
     g, velocity, norm, failed = np.zeros_like(w), np.zeros_like(w), np.zeros(1), np.zeros(1, np.int32)
     w[:18], w[32:] = problem["W0"].reshape(-1), problem["b0"]
@@ -225,11 +229,12 @@ def test_a_solver_goes_the_way_of_caffe(file: Path) -> None:
             x, d = problem["data"][rows], problem["data"][rows] @ w[:18].reshape(3, 6).T + w[32:] - problem["label"][rows]
             g[:18] += (d.T @ x).reshape(-1) / 5
             g[32:] += d.sum(axis=0) / 5
-        rates = {name: np.array([number], np.float32) for name, number in solver.rates(iteration, run).items()}
+        rates = {name: np.array([number], np.float32) for name, number in solver.rates(iteration, RUN).items()}
         OPS["sum_of_squares"].function(g, norm)
         OPS["update"].function(
             w, g, (velocity,), (rates["lr"], rates["decay"]), tuple(rates[name] for name in solver.hyper), (), norm, failed,
-            solver.formula, [(0, 18, 1.0, 1.0), (32, 35, 2.0, 0.0)], solver.regularization_type == "L1", solver.clip_gradients, solver.iter_size,
+            solver.formula, [(0, 18, 1.0, 1.0), (32, 35, 2.0, 0.0)], solver.regularization_type == "L1", solver.clip_gradients,
+            solver.iter_size,
         )  # fmt: skip
         hold(f"W after {iteration + 1}", w[:18], golden["W"][iteration + 1].reshape(-1))
         hold(f"b after {iteration + 1}", w[32:], golden["b"][iteration + 1])

@@ -63,7 +63,9 @@ class Reference:
         try:
             raw = np.zeros(size * np.dtype(dtype).itemsize + 64, np.uint8)
         except MemoryError:
-            raise OutOfMemory(f"{size * np.dtype(dtype).itemsize / 2**30:.1f} GiB cannot be had; a smaller batch needs less") from None
+            raise OutOfMemory(
+                f"{size * np.dtype(dtype).itemsize / 2**30:.1f} GiB cannot be had; a smaller batch needs less"
+            ) from None
         start = -raw.ctypes.data % 64
         return raw[start : start + size * np.dtype(dtype).itemsize].view(dtype)
 

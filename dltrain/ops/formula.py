@@ -40,7 +40,9 @@ class Formula:
         self.name = function.__qualname__
         self.line = function.__code__.co_firstlineno
         self.arguments = tuple(argument.arg for argument in definition.args.args)
-        self.body = [line for line in definition.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
+        self.body = [
+            line for line in definition.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+        ]
         for statement in self.body:
             self.refuse_strangers(statement)
         if not self.body or not isinstance(self.body[-1], ast.Return) or self.body[-1].value is None:

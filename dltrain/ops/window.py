@@ -52,7 +52,10 @@ class Window:
     def taps(self, outputs: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """For each element of the window: its index, and the slices of the padded image that it meets."""
         for tap in np.ndindex(*self.kernel):
-            yield tap, tuple(
-                slice(t * d, t * d + (o - 1) * s + 1, s)
-                for t, d, o, s in zip(tap, self.steps, outputs, self.stride, strict=True)
+            yield (
+                tap,
+                tuple(
+                    slice(t * d, t * d + (o - 1) * s + 1, s)
+                    for t, d, o, s in zip(tap, self.steps, outputs, self.stride, strict=True)
+                ),
             )

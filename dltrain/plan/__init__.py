@@ -1,4 +1,4 @@
-"""From calls to a plan: elide, fuse, schedule, segment, place.  Lifetimes are only true of the final order, so placing is last."""
+"""From calls to a plan: elide, fuse, schedule, segment, place.  Placing is last: lifetimes are only true of the final order."""
 
 from dltrain.plan.plan import Plan, make_plan
 

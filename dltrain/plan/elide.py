@@ -34,7 +34,9 @@ def elide(plan: Plan, order: Order) -> None:
     plan.calls, plan.pinned, plan.done = kept, pinned, done
 
 
-def view_of(call: Call, order: Order, writers: dict[Tensor, Call], readers: dict[Tensor, int], plan: Plan) -> dict[Tensor, tuple[Tensor, int]]:
+def view_of(
+    call: Call, order: Order, writers: dict[Tensor, Call], readers: dict[Tensor, int], plan: Plan
+) -> dict[Tensor, tuple[Tensor, int]]:
     """The views that make the call unnecessary, if there are such: tensor -> (its new storage, offset in elements)."""
     args, y = call.args, call.args.get("y")
     if y is None or y.home != "arena":
@@ -53,7 +55,9 @@ def view_of(call: Call, order: Order, writers: dict[Tensor, Call], readers: dict
     return {}
 
 
-def joined(call: Call, order: Order, writers: dict[Tensor, Call], readers: dict[Tensor, int], plan: Plan) -> dict[Tensor, tuple[Tensor, int]]:
+def joined(
+    call: Call, order: Order, writers: dict[Tensor, Call], readers: dict[Tensor, int], plan: Plan
+) -> dict[Tensor, tuple[Tensor, int]]:
     """A concat whose parts can be written straight to their places: each made by a call, none looked at twice."""
     xs, y, axis = call.args["xs"], call.args["y"], call.args["axis"]
     viewed = {owner for owner, _ in plan.views.values()}

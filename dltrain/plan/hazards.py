@@ -1,4 +1,4 @@
-"""Replays a finished plan symbolically, byte by byte range, and names what would go wrong.  It trusts nothing the planner believed."""
+"""Replays a finished plan symbolically, byte range by byte range, and names what would go wrong."""
 
 from __future__ import annotations
 
@@ -51,7 +51,13 @@ class Replay:
     def check_barrier(self, space: object, where: Range, part: object, written: bool, call: Call) -> None:
         """Inside a segment two uses of a byte, one of them writing, must be of the same worker."""
         for other_space, (low, high), other, before, name in self.touched:
-            if other_space is space and low < where[1] and where[0] < high and (written or before) and (part is None or part != other):
+            if (
+                other_space is space
+                and low < where[1]
+                and where[0] < high
+                and (written or before)
+                and (part is None or part != other)
+            ):
                 self.found.append(f"{call}: no barrier after {name}")
                 return
 

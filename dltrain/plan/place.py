@@ -27,6 +27,8 @@ def share(plan: Plan) -> None:
     for call in plan.calls[plan.pinned :]:
         for out, takes in call.op.shares.items():
             y = call.args.get(out)
+            if y is None:
+                continue
             donor = next((x for x in donors(call, takes) if gives(plan, call, x, y, last, fixed)), None)
             if donor is None or y in plan.views or y.home != "arena" or first.get(y) is not call or y in fixed:
                 continue
@@ -40,10 +42,10 @@ def donors(call: Call, names: tuple[str, ...]) -> list[Tensor]:
     return [tensor for value in values for tensor in (value if isinstance(value, tuple) else (value,)) if tensor is not None]
 
 
-def gives(plan: Plan, call: Call, x: Tensor, y: Tensor | None, last: dict[Tensor, Call], fixed: set[Tensor]) -> bool:
+def gives(plan: Plan, call: Call, x: Tensor, y: Tensor, last: dict[Tensor, Call], fixed: set[Tensor]) -> bool:
     """True where x owns the whole of its memory, y fits it exactly, and this call is the last to touch it."""
     owner = plan.storage(x)
-    if y is None or owner.home != "arena" or owner in fixed or last.get(owner) is not call:
+    if owner.home != "arena" or owner in fixed or last.get(owner) is not call:
         return False
     return x.shape == y.shape and plan.nbytes(owner) == plan.nbytes(y)
 

@@ -30,11 +30,13 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
             mirror.asked.append((name, start))
             if name not in mirror.files:
-                return self.send_error(404)
+                self.send_error(404)
+                return
             content = mirror.files[name]
             partial = bool(wanted) and mirror.resumes
             if partial and start >= len(content):
-                return self.send_error(416)
+                self.send_error(416)
+                return
             self.send_response(206 if partial else 200)
             if partial:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")

@@ -123,14 +123,23 @@ def test_numbers_beyond_32_bits() -> None:
 
 # --- splits ---
 def test_own_splits() -> None:
-    source = opened(train=savez("a.npz", data=X, label=LABEL), val={"label": save("y.npy", LABEL[:2]), "data": save("x.npy", X[:2] + 100)},
-                    test=savez("c.npz", data=X[:1] + 200, label=LABEL[:1]))  # fmt: skip
-    assert {name: indices.tolist() for name, indices in source.splits.items()} == {"train": [0, 1, 2, 3, 4], "val": [5, 6], "test": [7]}
+    val = {"label": save("y.npy", LABEL[:2]), "data": save("x.npy", X[:2] + 100)}
+    source = opened(train=savez("a.npz", data=X, label=LABEL), val=val, test=savez("c.npz", data=X[:1] + 200, label=LABEL[:1]))
+    assert {name: indices.tolist() for name, indices in source.splits.items()} == {
+        "train": [0, 1, 2, 3, 4],
+        "val": [5, 6],
+        "test": [7],
+    }
     assert len(source) == 8
     out = read(source, 7, 0, 6, 5, 4)
     assert out["data"][:, 0, 0].tolist() == [200, 0, 106, 100, 24]
     assert out["label"].tolist() == [0, 0, 1, 0, 0]
-    assert [source.identify(index) for index in (0, 4, 5, 7)] == ["row 0 of a.npz", "row 4 of a.npz", "row 0 of x.npy", "row 0 of c.npz"]
+    assert [source.identify(index) for index in (0, 4, 5, 7)] == [
+        "row 0 of a.npz",
+        "row 4 of a.npz",
+        "row 0 of x.npy",
+        "row 0 of c.npz",
+    ]
 
 
 def test_train_and_test_without_val() -> None:
@@ -145,7 +154,11 @@ def test_train_and_test_without_val() -> None:
     ({"data": X, "label": LABEL + 0.5}, "'label' is index one number in train and float one number in test"),
 ])  # fmt: skip
 def test_splits_must_be_alike(other: dict[str, Any], words: str) -> None:
-    refuses(f"arrays: {words}; splits must have the same fields", train=savez("a.npz", data=X, label=LABEL), test=savez("b.npz", **other))
+    refuses(
+        f"arrays: {words}; splits must have the same fields",
+        train=savez("a.npz", data=X, label=LABEL),
+        test=savez("b.npz", **other),
+    )
 
 
 @pytest.mark.parametrize(("keys", "words"), [
@@ -180,7 +193,7 @@ def test_labels_beyond_the_classes() -> None:
 
 # --- arrays that are no samples ---
 @pytest.mark.parametrize(("arrays", "words"), [
-    ({"data": X, "label": LABEL[:3]}, "a.npz: 'label' has 3 samples and 'data' 5; each field needs one a sample"),
+    ({"data": X, "label": LABEL[:3]}, "a.npz: 'label' has 3 samples and 'data' 5; all need as many"),
     ({"data": X, "scale": np.float32(3)}, "a.npz: 'scale' has no axis of samples; axis 0 counts the samples"),
     ({"data": X[:0]}, "a.npz: 'data' has no samples"),
     ({"my data": X}, "a.npz: 'my data' cannot be the name of a field; use letters, digits, _ and -"),

@@ -42,9 +42,10 @@ def test_the_script_makes_the_file_byte_for_byte() -> None:
 
 def test_fields_and_classes(digits: Digits) -> None:
     assert len(digits) == 1797
-    assert list(digits.fields) == ["data", "label"]
-    assert digits.fields["data"] == (1, 8, 8) and digits.fields["data"].dtype == "float"
-    assert digits.fields["label"] == () and digits.fields["label"].dtype == "index"
+    assert [(name, tuple(shape), shape.dtype) for name, shape in digits.fields.items()] == [
+        ("data", (1, 8, 8), "float"),
+        ("label", (), "index"),
+    ]
     assert digits.classes == {"label": 10}
     assert digits.identify(17) == "17"
 

@@ -43,7 +43,9 @@ def test_labels(tmp_path: Path) -> None:
 
 
 @given(array=arrays(np.uint8, some.lists(some.integers(1, 5), min_size=1, max_size=4).map(tuple)), packed=some.booleans())
-def test_any_shape(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], packed: bool) -> None:
+def test_any_shape(
+    tmp_path_factory: pytest.TempPathFactory, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], packed: bool
+) -> None:
     content = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(gzip.compress(content) if packed else content)

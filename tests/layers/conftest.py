@@ -45,8 +45,9 @@ class Result:
 
 
 def run_layer(
-    layer: Layer, *xs: Any, dy: Any = None, params: dict[str, Any] | None = None, train: bool = True, step: int = 0, dtype: Any = np.float64
-) -> Result:
+    layer: Layer, *xs: Any, dy: Any = None, params: dict[str, Any] | None = None,
+    train: bool = True, step: int = 0, dtype: Any = np.float64,
+) -> Result:  # fmt: skip
     """Arrays of integers are indices; the gradient by a top is 1 everywhere unless `dy` says otherwise."""
     arrays = [np.asarray(x) for x in xs]
     shapes = [Shape(x.shape, "index" if x.dtype.kind in "iu" else "float") for x in arrays]

@@ -16,7 +16,8 @@ GEOMETRIES = {
     "plain": ((2, 3, 6, 4), {"num_output": 4, "kernel_size": (3,), "stride": (2,)}, (4, 2, 1)),
     "1 x 1": ((2, 5, 3, 4), {"num_output": 3, "kernel_size": (1,)}, (3, 3, 4)),
     "padded": ((1, 2, 5, 4), {"num_output": 2, "kernel_size": (3,), "pad": (1,)}, (2, 5, 4)),
-    "another on each axis": ((1, 2, 9, 10), {"num_output": 2, "kernel_size": (3, 5), "pad": (0, 2), "stride": (1, 3), "dilation": (2, 1)}, (2, 5, 4)),
+    "another on each axis": ((1, 2, 9, 10), {"num_output": 2, "kernel_size": (3, 5), "pad": (0, 2), "stride": (1, 3),
+                                             "dilation": (2, 1)}, (2, 5, 4)),
     "dilated": ((1, 2, 9, 8), {"num_output": 2, "kernel_size": (3,), "dilation": (3,), "pad": (1,)}, (2, 5, 4)),
     "grouped": ((2, 4, 5, 5), {"num_output": 6, "kernel_size": (3,), "group": 2}, (6, 3, 3)),
     "depthwise": ((2, 3, 4, 4), {"num_output": 6, "kernel_size": (2,), "group": 3}, (6, 3, 3)),
@@ -79,9 +80,10 @@ def test_gradients_by_hand(run: Any) -> None:
 def test_sobel_is_two_thin_filters_one_after_the_other(run: Any) -> None:
     x = np.random.default_rng(2).standard_normal((2, 1, 6, 5))
     rise, run_along = np.array([1.0, 2, 1]).reshape(1, 1, 3, 1), np.array([-1.0, 0, 1]).reshape(1, 1, 1, 3)
-    at_once = run(Convolution(num_output=1, kernel_size=(3,), stride=(2,), bias_term=False), x, params={"weight": rise * run_along}).y
-    first = run(Convolution(num_output=1, kernel_size=(3, 1), stride=(2, 1), bias_term=False), x, params={"weight": rise}).y
-    second = run(Convolution(num_output=1, kernel_size=(1, 3), stride=(1, 2), bias_term=False), first, params={"weight": run_along}).y
+    square, tall, wide = (Convolution(num_output=1, kernel_size=kernel, stride=stride, bias_term=False)
+                          for kernel, stride in [((3,), (2,)), ((3, 1), (2, 1)), ((1, 3), (1, 2))])  # fmt: skip
+    at_once = run(square, x, params={"weight": rise * run_along}).y
+    second = run(wide, run(tall, x, params={"weight": rise}).y, params={"weight": run_along}).y
     np.testing.assert_allclose(second, at_once, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(at_once[0, 0, 0, 0], (np.outer([1, 2, 1], [-1, 0, 1]) * x[0, 0, :3, :3]).sum(), rtol=1e-12)
 
@@ -118,7 +120,7 @@ def test_the_arithmetic_of_lenets_first_layer_is_counted() -> None:
     ((2, 3, 6, 6), {"group": 2}, "group", "2 does not divide the bottom's 3 channels"),
     ((2, 3, 6, 6), {"group": 3}, "group", "3 does not divide num_output 4"),
     ((2, 4, 4, 6), {"kernel_size": (5,)}, "kernel_size", "is larger than its bottom: 5 x 5 over 4 x 6, padding included"),
-    ((2, 4, 4, 6), {"kernel_size": (3,), "dilation": (4,), "pad": (1, 2)}, "kernel_size", "is larger than its bottom: 9 x 9 over 6 x 10, padding included"),
+    ((2, 4, 4, 6), {"dilation": (4,), "pad": (1, 2)}, "kernel_size", "is larger than its bottom: 9 x 9 over 6 x 10, padding"),
 ])  # fmt: skip
 def test_refuses(shape: tuple[int, ...], keys: Any, key: str, words: str, refuses: Any) -> None:
     refuses(Convolution(**{"num_output": 4, "kernel_size": (3,), **keys}), [shape], key, words)

@@ -78,7 +78,8 @@ def test_refuses(keys: Any, shapes: Any, key: str, words: str, refuses: Any) -> 
 @settings(max_examples=30, deadline=None)
 @given(some.lists(some.integers(1, 4), min_size=1, max_size=4), some.integers(2, 4), some.sampled_from(["sum", "prod", "max"]))
 def test_any_shapes_make_what_numpy_makes(shape: list[int], bottoms: int, operation: Any) -> None:
-    trial, xs = Trial(Eltwise(operation=operation), [Shape(shape)] * bottoms), np.random.default_rng(0).standard_normal((bottoms, *shape))
+    trial = Trial(Eltwise(operation=operation), [Shape(shape)] * bottoms)
+    xs = np.random.default_rng(0).standard_normal((bottoms, *shape))
     expected = {"sum": np.add, "prod": np.multiply, "max": np.maximum}[operation].reduce(xs)
     assert trial.promised == [expected.shape]
     np.testing.assert_allclose(trial.run(list(xs), [expected], {})[0][0], expected, rtol=1e-14)

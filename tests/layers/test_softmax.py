@@ -28,7 +28,7 @@ def test_the_gradient_by_hand(run: Any) -> None:
     np.testing.assert_allclose(made.dx, [[0.75, -0.25, -0.25, -0.25], [0.75, -0.75, 0, 0]], atol=1e-15)
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((2, 5), 1), ((2, 4, 3, 2), 1), ((2, 3, 5), -1), ((2, 3, 5, 2), 2), ((2, 3, 5, 2), -3)])
+@pytest.mark.parametrize(("shape", "axis"), [((2, 5), 1), ((2, 4, 3, 2), 1), ((2, 3, 5), -1), ((2, 3, 5, 2), 2), ((2, 3, 5), -2)])
 def test_sums_to_one_along_the_axis_and_keeps_the_ratios(shape: tuple[int, ...], axis: int, run: Any) -> None:
     x = np.random.default_rng(0).standard_normal(shape)
     y = run(Softmax(axis=axis), x).y

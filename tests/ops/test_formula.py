@@ -34,7 +34,7 @@ def nested_choice(x: float, y: float, c: float) -> float:
 
 
 def connectives(x: float, y: float, c: float) -> float:
-    return 1.0 if (x > 0 and y > 0) or not c < 0.5 and x != y else -1.0
+    return 1.0 if (x > 0 and y > 0) or (not c < 0.5 and x != y) else -1.0
 
 
 def chained(x: float, y: float, c: float) -> float:

@@ -28,7 +28,7 @@ def condition(x: float) -> float:
 
 
 def module(x: float) -> float:
-    return np.exp(x)  # type: ignore[no-any-return]
+    return np.exp(x)
 
 
 def other_function(x: float) -> float:
@@ -36,7 +36,7 @@ def other_function(x: float) -> float:
 
 
 def keyword(x: float) -> float:
-    return max(x, key=abs)  # type: ignore[call-overload, no-any-return]
+    return max(x, key=abs)
 
 
 def remainder(x: float) -> float:
@@ -48,7 +48,7 @@ def floor(x: float) -> float:
 
 
 def bits(x: Any) -> float:
-    return x & 1  # type: ignore[no-any-return]
+    return x & 1
 
 
 def membership(x: float) -> bool:
@@ -72,7 +72,7 @@ def imaginary(x: float) -> complex:
 
 
 def index(x: Any) -> float:
-    return x[0]  # type: ignore[no-any-return]
+    return x[0]
 
 
 def a_list(x: float) -> list[float]:
@@ -80,7 +80,7 @@ def a_list(x: float) -> list[float]:
 
 
 def starred(x: Any) -> float:
-    return max(*x)  # type: ignore[no-any-return]
+    return max(*x)
 
 
 def augmented(x: float) -> float:
@@ -100,7 +100,7 @@ def two_targets(x: float) -> float:
 
 def unpacked(x: Any) -> float:
     y, z = x
-    return y + z  # type: ignore[no-any-return]
+    return y + z
 
 
 def walrus(x: float) -> float:
@@ -133,17 +133,17 @@ def free_name(x: float) -> float:
 
 
 def not_yet_assigned(x: float) -> float:
-    y = z * x  # type: ignore[has-type]  # noqa: F821
-    z = y
-    return z  # type: ignore[no-any-return]
+    y = z * x  # noqa: F821
+    z = y * 2
+    return z + y
 
 
 def two_arguments(x: float, y: float) -> float:
-    return exp(x, y)  # type: ignore[call-arg]
+    return exp(x, y)
 
 
 def no_arguments(x: float) -> float:
-    return max()  # type: ignore[call-overload, no-any-return]
+    return max()
 
 
 def name_of_a_function(x: float) -> Any:
@@ -152,16 +152,18 @@ def name_of_a_function(x: float) -> Any:
 
 def pair_in_the_middle(x: float) -> Any:
     y = (x, x)
-    return y
+    return y if x > 0 else x
 
 
 def nested_tuple(x: float) -> Any:
     return x, (x, x)
 
 
-REFUSED = [loop, condition, module, other_function, keyword, remainder, floor, bits, membership, identity, plus, text, imaginary,
-           index, a_list, starred, augmented, annotated, two_targets, unpacked, walrus, inner, an_assertion, bare_expression, format_text,
-           free_name, not_yet_assigned, two_arguments, no_arguments, name_of_a_function, pair_in_the_middle, nested_tuple]  # fmt: skip
+REFUSED = [
+    loop, condition, module, other_function, keyword, remainder, floor, bits, membership, identity, plus, text, imaginary,
+    index, a_list, starred, augmented, annotated, two_targets, unpacked, walrus, inner, an_assertion, bare_expression,
+    format_text, free_name, not_yet_assigned, two_arguments, no_arguments, name_of_a_function, pair_in_the_middle, nested_tuple,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("function", REFUSED)
@@ -207,6 +209,6 @@ def test_a_formula_ends_with_return(function: Any) -> None:
 
 
 def test_a_formula_is_a_def() -> None:
-    short = lambda x: x
+    short = lambda x: x  # noqa: E731
     with pytest.raises(TypeError, match="a formula is a def"):
         Formula(short)

@@ -33,8 +33,8 @@ class Step:
         self.norm, self.failed = np.zeros(1), np.zeros(1, np.int32)
 
     def __call__(
-        self, rule: Any = plain, lr: float = 1.0, decay: float = 0.0, hyper: Any = (), losses: Any = (), segments: Any = ((0, 2, 1.0, 1.0),),
-        l1: bool = False, clip: float | None = None, iter_size: int = 1,
+        self, rule: Any = plain, lr: float = 1.0, decay: float = 0.0, hyper: Any = (), losses: Any = (),
+        segments: Any = ((0, 2, 1.0, 1.0),), l1: bool = False, clip: float | None = None, iter_size: int = 1,
     ) -> Step:  # fmt: skip
         OPS["sum_of_squares"].function(self.g, self.norm)
         one = [np.array([number]) for number in (lr, decay, *hyper)]

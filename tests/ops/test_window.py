@@ -78,7 +78,7 @@ def test_pooling_writes_every_window_and_loses_no_pixel(case: Any, ceil: bool) -
     full = winner >= 0
     assert (winner >= -1).all() and (mean[~full] == 0).all()
     np.testing.assert_array_equal(y[full], x.reshape(-1)[winner[full]])
-    assert ((0 < mean[full]) & (mean[full] <= y[full])).all()
+    assert ((mean[full] > 0) & (mean[full] <= y[full])).all()
     if ceil and all(s <= k for s, k in zip(window.stride, window.kernel, strict=True)):
         assert y.max() == x.max()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ class Descent:
     """The weights of one solver, in float64; `logical` is how the ops find their arrays."""
 
     def __init__(self, solver: Solver, w: Any, segments: Any = None, run: Horizon | None = None) -> None:
-        self.solver, self.run, self.iteration = solver, run or Horizon(100, 10), 0
+        self.solver, self.run, self.iteration = solver, run or Horizon(100, Fraction(10)), 0
         size = len(w)
-        names = {"w": size, "g": size, **dict.fromkeys(solver.slots, size), **dict.fromkeys(("norm", "failed", *solver.rates(0, self.run)), 1)}
-        self.flat = {name: Tensor(name, Shape((count,))) for name, count in names.items()}
+        sizes = dict.fromkeys(("w", "g", *solver.slots), size) | dict.fromkeys(("norm", "failed", *solver.rates(0, self.run)), 1)
+        self.flat = {name: Tensor(name, Shape((count,))) for name, count in sizes.items()}
         self.arrays = {tensor: np.zeros(tensor.shape) for tensor in self.flat.values()}
         self["w"][:] = w
         calls: list[Call] = []

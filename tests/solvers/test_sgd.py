@@ -68,4 +68,4 @@ def test_ten_steps_with_everything_at_once(descend: Any) -> None:
 def test_the_rates_of_a_step_are_named() -> None:
     solver = SGD(base_lr=0.1, momentum=0.9, weight_decay=5e-4)
     assert solver.hyper == ("momentum",)
-    assert solver.rates(7, None) == {"lr": 0.1, "decay": 5e-4, "momentum": 0.9}  # type: ignore[arg-type]
+    assert solver.rates(7, None) == {"lr": 0.1, "decay": 5e-4, "momentum": 0.9}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,4 +120,4 @@ class Cpu(Reference):
             for row in parts:
                 np.add(total[low:high], row[low:high], out=total[low:high])
 
-        return [lambda low=low, high=high: joined(low, high) for _, low, high in self.spans(total.size, LINE)]
+        return [partial(joined, low, high) for _, low, high in self.spans(total.size, LINE)]

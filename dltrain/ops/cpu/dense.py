@@ -22,6 +22,11 @@ def large(call: Call) -> bool:
     return bool(call.args["w"].shape.count > LARGE)
 
 
+def given(call: Call, arrays: Arrays, *names: str) -> list[Any]:
+    """The memory of some arguments, None for those that are left out."""
+    return [None if call.args[name] is None else arrays.memory(call.args[name]) for name in names]
+
+
 # --- matrix products ---
 def product(x: Any, w: Any, b: Any, y: Any) -> None:
     np.dot(x, w.T, out=y)
@@ -37,14 +42,16 @@ def product_columns(x: Any, w: Any, b: Any, y: Any) -> None:
 
 @recipe("inner_product", "", large)
 def inner_product_by_outputs(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    x, w, b, y = (None if call.args[name] is None else arrays.memory(call.args[name]) for name in ("x", "w", "b", "y"))
+    x, w, b, y = given(call, arrays, "x", "w", "b", "y")
     spans = cpu.spans(len(w), LINE)
-    return Work([partial(product_columns, x, w[low:high], None if b is None else b[low:high], y[:, low:high]) for _, low, high in spans])
+    return Work(
+        [partial(product_columns, x, w[low:high], None if b is None else b[low:high], y[:, low:high]) for _, low, high in spans]
+    )
 
 
 @recipe("inner_product", "x y")
 def inner_product(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    x, w, b, y = (None if call.args[name] is None else arrays.memory(call.args[name]) for name in ("x", "w", "b", "y"))
+    x, w, b, y = given(call, arrays, "x", "w", "b", "y")
     return Work([partial(product, x[low:high], w, b, y[low:high]) for _, low, high in cpu.spans(len(x))])
 
 
@@ -63,7 +70,7 @@ def inner_product_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 @recipe("inner_product_dw")
 def inner_product_dw(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     """Each worker makes its own rows of dw, so the sum over samples is never split."""
-    x, dy, dw, db = (None if call.args[name] is None else arrays.memory(call.args[name]) for name in ("x", "dy", "dw", "db"))
+    x, dy, dw, db = given(call, arrays, "x", "dy", "dw", "db")
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(dy.shape[1], LINE):
         block = max(1, min(high - low, (1 << 18) // max(1, x.shape[1])))
@@ -97,7 +104,9 @@ def elementwise(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     *xs, y = by_sample(*(arrays.memory(x) for x in call.args["xs"]), arrays.memory(call.args["y"]))
     kernel = elementwise_kernel(call.args["formula"], len(xs))
     constants = [np.float32(value) for value in call.args["constants"]]
-    return Work([partial(kernel, *(x[a:b].reshape(-1) for x in xs), y[a:b].reshape(-1), *constants) for _, a, b in cpu.spans(len(y))])
+    return Work(
+        [partial(kernel, *(x[a:b].reshape(-1) for x in xs), y[a:b].reshape(-1), *constants) for _, a, b in cpu.spans(len(y))]
+    )
 
 
 @recipe("weighted_sum", "xs y")
@@ -179,7 +188,9 @@ def hits(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, label, hit = (arrays.memory(call.args[name]) for name in ("x", "label", "hit"))
     top_k, ignore = np.int64(call.args["top_k"]), kept(call)
     cuts = spread(cpu, len(x), prod(x.shape[1:-1]))
-    return Work([partial(rows.hit_rows, table(x)[cut], label.reshape(-1)[cut], ignore, top_k, hit.reshape(-1)[cut]) for cut in cuts])
+    return Work(
+        [partial(rows.hit_rows, table(x)[cut], label.reshape(-1)[cut], ignore, top_k, hit.reshape(-1)[cut]) for cut in cuts]
+    )
 
 
 # --- the update ---
@@ -202,7 +213,9 @@ def update(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     """One pass over the flat arrays, each worker its own stretch of them."""
     args = call.args
     w, g, norm, failed = (arrays.memory(args[name]) for name in ("w", "g", "norm", "failed"))
-    slots, rates, hyper, losses = ([arrays.memory(tensor) for tensor in args[name]] for name in ("slots", "rates", "hyper", "losses"))
+    slots, rates, hyper, losses = (
+        [arrays.memory(tensor) for tensor in args[name]] for name in ("slots", "rates", "hyper", "losses")
+    )
     kernel = update_kernel(args["formula"], len(slots))
     starts, stops = (np.ascontiguousarray(args["segments"][:, column], np.int64) for column in (0, 1))
     lr_mult, decay_mult = (args["segments"][:, column] for column in (2, 3))
@@ -214,8 +227,9 @@ def update(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
             return
         length = float(np.sqrt(norm[0]))
         scale = np.float32((clip / length if clip is not None and length > clip else 1.0) / size)
-        lrs, decays = ((float(rate[0]) * mult).astype(np.float32) for rate, mult in zip(rates, (lr_mult, decay_mult), strict=True))
+        lrs, decays = (
+            (float(rate[0]) * mult).astype(np.float32) for rate, mult in zip(rates, (lr_mult, decay_mult), strict=True)
+        )
         kernel(w, g, *slots, low, high, starts, stops, lrs, decays, l1, scale, *(h[0] for h in hyper))
 
     return Work([partial(run, low, high) for _, low, high in cpu.spans(len(w), LINE)])
-

@@ -1,6 +1,6 @@
 """Formulas as kernels: a scalar formula becomes the text of a Numba module, kept on disk by its digest and imported by name.
 
-Numba caches functions of importable modules only, so the text goes into the cache folder once and is found again by every process.
+Numba caches functions of importable modules only, so the text goes into the cache folder once, where every process finds it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from dltrain.ops.cpu import functions
 from dltrain.ops.formula import Formula
@@ -40,7 +39,7 @@ def folder() -> Path:
 def typed(node: ast.expr) -> str:
     """An expression as Numba text; literals get the type of the arrays, or one of them would turn all into float64."""
     match node:
-        case ast.Constant(value=value):
+        case ast.Constant(value=int() | float() as value):
             return f"F({float(value)!r})"
         case ast.Name(id=name):
             return name
@@ -55,7 +54,8 @@ def typed(node: ast.expr) -> str:
             return f"({typed(node.body)} if {typed(node.test)} else {typed(node.orelse)})"
         case ast.Compare():
             signs = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
-            return f"({typed(node.left)}{''.join(f' {signs[type(op)]} {typed(right)}' for op, right in zip(node.ops, node.comparators, strict=True))})"
+            pairs = zip(node.ops, node.comparators, strict=True)
+            return f"({typed(node.left)}{''.join(f' {signs[type(op)]} {typed(right)}' for op, right in pairs)})"
         case ast.BoolOp():
             return "(" + (" and " if isinstance(node.op, ast.And) else " or ").join(typed(value) for value in node.values) + ")"
         case ast.Call(func=ast.Name(id=name)):
@@ -65,7 +65,11 @@ def typed(node: ast.expr) -> str:
 
 def body(formula: Formula, indent: str) -> tuple[str, list[str]]:
     """The statements before return, and the results, as text."""
-    lines = [f"{indent}{ast.unparse(line.targets[0])} = {typed(line.value)}\n" for line in formula.body[:-1] if isinstance(line, ast.Assign)]
+    lines = [
+        f"{indent}{ast.unparse(line.targets[0])} = {typed(line.value)}\n"
+        for line in formula.body[:-1]
+        if isinstance(line, ast.Assign)
+    ]
     return "".join(lines), [typed(result) for result in formula.results]
 
 
@@ -114,8 +118,8 @@ def load(text: str, formula: Formula) -> Callable[..., None]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-    kernel: Any = sys.modules[name].kernel  # type: ignore[attr-defined]
-    return kernel  # type: ignore[no-any-return]
+    kernel: Callable[..., None] = sys.modules[name].kernel
+    return kernel
 
 
 def write(path: Path, text: str) -> Path:

@@ -41,11 +41,18 @@ def pool_before_activation(calls: list[Call], keep: set[Tensor]) -> list[Call]:
             continue
         x, y, z = act.args["xs"][0], act.args["y"], pool.args["y"]
         back = [call for call in readers(calls, y) if call is not pool]
-        unpool = next((call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None)
+        unpool = next(
+            (call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None
+        )
         if y in keep or len(readers(calls, x)) != 1 or len(back) > 1 or bool(back) != bool(unpool):
             continue
         pooled = Tensor(f"{z.name} before {act.layer}", z.shape)
-        new = {pool: [made("max_pool", pool, **{**pool.args, "x": x, "y": pooled}), made("elementwise", act, **{**act.args, "xs": (pooled,), "y": z})]}
+        new = {
+            pool: [
+                made("max_pool", pool, **{**pool.args, "x": x, "y": pooled}),
+                made("elementwise", act, **{**act.args, "xs": (pooled,), "y": z}),
+            ]
+        }
         if back and unpool is not None:
             df, dz = back[0], unpool.args["dy"]
             if df.op.name != "elementwise" or unpool.args["dx"] not in df.args["xs"] or df.args["y"] in keep:
@@ -73,15 +80,26 @@ def pooled_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
             continue
         if readers(calls, conv.args["y"]) != [pool]:
             continue
-        new = {conv: [], pool: [made("conv_max_pool", conv, **{**conv.args, "y": pool.args["y"], "winner": pool.args["winner"], "pool": pool.args["window"]})]}
-        unpool = next((call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None)
+        new = {
+            conv: [],
+            pool: [
+                made(
+                    "conv_max_pool",
+                    conv,
+                    **{**conv.args, "y": pool.args["y"], "winner": pool.args["winner"], "pool": pool.args["window"]},
+                )
+            ],
+        }
+        unpool = next(
+            (call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None
+        )
         if unpool is not None:
             grads = readers(calls, unpool.args["dx"])
             if any(call.op.name not in ("conv_dw", "conv_dx") for call in grads) or unpool.args["dx"] in keep:
                 continue
             args = {key: value for call in grads for key, value in call.args.items()}
-            joint = made("conv_max_pool_grad", grads[0], **{**args, "x": conv.args["x"], "w": conv.args["w"], "dy": unpool.args["dy"],
-                                                           "winner": unpool.args["winner"], "pool": pool.args["window"]})  # fmt: skip
+            args |= {"x": conv.args["x"], "w": conv.args["w"], "pool": pool.args["window"]}
+            joint = made("conv_max_pool_grad", grads[0], **{**args, "dy": unpool.args["dy"], "winner": unpool.args["winner"]})
             new |= {unpool: [], **{call: [] for call in grads}, grads[-1]: [joint]}
         calls = [piece for call in calls for piece in new.get(call, [call])]
     return calls
@@ -91,9 +109,19 @@ def activated_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     """conv then an activation that only the activation reads is one call: the formula runs while the chunk is in the cache."""
     for act in [call for call in calls if call.op.name == "elementwise" and call.way == "forward" and len(call.args["xs"]) == 1]:
         conv = writer(calls, act.args["xs"][0])
-        if conv is None or conv.op.name != "conv" or not planar(conv.args["x"]) or conv.args["y"] in keep or readers(calls, conv.args["y"]) != [act]:
+        if (
+            conv is None
+            or conv.op.name != "conv"
+            or not planar(conv.args["x"])
+            or conv.args["y"] in keep
+            or readers(calls, conv.args["y"]) != [act]
+        ):
             continue
-        joint = made("conv_elementwise", conv, **{**conv.args, "y": act.args["y"], "formula": act.args["formula"], "constants": act.args["constants"]})
+        joint = made(
+            "conv_elementwise",
+            conv,
+            **{**conv.args, "y": act.args["y"], "formula": act.args["formula"], "constants": act.args["constants"]},
+        )
         calls = [piece for call in calls for piece in {conv: [], act: [joint]}.get(call, [call])]
     return calls
 
@@ -101,7 +129,10 @@ def activated_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
 def joined_gradients(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     """conv_dw and conv_dx of one gradient are one call: patches and gradient are in the cache for both."""
     for dw in [call for call in calls if call.op.name == "conv_dw" and planar(call.args["x"])]:
-        dx = next((call for call in calls if call.op.name == "conv_dx" and call.args["dy"] is dw.args["dy"] and call.layer == dw.layer), None)
+        dx = next(
+            (call for call in calls if call.op.name == "conv_dx" and call.args["dy"] is dw.args["dy"] and call.layer == dw.layer),
+            None,
+        )
         joint = made("conv_grad", dw, **{**dw.args, **(dx.args if dx else {})})
         calls = [piece for call in calls for piece in {dw: [joint], dx: []}.get(call, [call])]
     return calls

@@ -12,6 +12,7 @@ from dltrain.ops.backend import Arrays, Kernel, Work
 from dltrain.ops.cpu import convolution, pooling, rows
 from dltrain.ops.cpu.backend import Cpu, recipe
 from dltrain.ops.cpu.convolution import Geometry, Pool
+from dltrain.ops.cpu.dense import given
 from dltrain.ops.cpu.formulas import elementwise_kernel
 from dltrain.ops.signature import Call
 from dltrain.ops.window import Window
@@ -30,10 +31,6 @@ def pool_of(window: Window) -> Pool:
     return Pool(window.kernel, window.stride, window.pad)  # type: ignore[arg-type]
 
 
-def memory(call: Call, arrays: Arrays, *names: str) -> list[Any]:
-    return [None if call.args[name] is None else arrays.memory(call.args[name]) for name in names]
-
-
 def part(array: Any, low: int, high: int) -> Any:
     return None if array is None else array[low:high]
 
@@ -42,7 +39,7 @@ def part(array: Any, low: int, high: int) -> Any:
 @recipe("conv", "x y", planar)
 @recipe("conv_elementwise", "x y", planar)
 def conv(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    x, w, b, y = memory(call, arrays, "x", "w", "b", "y")
+    x, w, b, y = given(call, arrays, "x", "w", "b", "y")
     shape = geometry(call.args["window"])
     after = after_conv(call) if "formula" in call.args else None
     kernels: list[Kernel] = []
@@ -65,13 +62,15 @@ def after_conv(call: Call) -> Any:
 
 @recipe("conv_max_pool", "x y winner", planar)
 def conv_max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    x, w, b, y, winner = memory(call, arrays, "x", "w", "b", "y", "winner")
+    x, w, b, y, winner = given(call, arrays, "x", "w", "b", "y", "winner")
     b = np.zeros(len(w), np.float32) if b is None else b
     shape, pool = geometry(call.args["window"]), pool_of(call.args["pool"])
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
         scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape, pool))
-        kernels.append(partial(convolution.conv_pool_forward, x[low:high], w, b, y[low:high], winner[low:high], shape, pool, scratch))
+        kernels.append(
+            partial(convolution.conv_pool_forward, x[low:high], w, b, y[low:high], winner[low:high], shape, pool, scratch)
+        )
     return Work(kernels)
 
 
@@ -79,14 +78,19 @@ def conv_max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 @recipe("conv_max_pool_grad", "x dy winner dx", planar)
 def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     """Each worker makes the gradient of its own samples apart; joined at the end of the segment."""
-    x, w, dy, dx, dw, db = memory(call, arrays, "x", "w", "dy", "dx", "dw", "db")
+    x, w, dy, dx, dw, db = given(call, arrays, "x", "w", "dy", "dx", "dw", "db")
     pooled = "pool" in call.args
     shape, pool = geometry(call.args["window"]), pool_of(call.args["pool"]) if pooled else None
     dws, dbs = (None if total is None else cpu.apart(total.size) for total in (dw, db))
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
         scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape, pool))
-        grads = (part(dx, low, high), None if dws is None else dws[worker].reshape(w.shape), None if dbs is None else dbs[worker], shape)
+        grads = (
+            part(dx, low, high),
+            None if dws is None else dws[worker].reshape(w.shape),
+            None if dbs is None else dbs[worker],
+            shape,
+        )
         if pooled:
             winner = arrays.memory(call.args["winner"])[low:high]
             kernels.append(partial(convolution.conv_pool_backward, x[low:high], dy[low:high], winner, w, *grads, pool, scratch))
@@ -110,27 +114,27 @@ def covered(call: Call) -> bool:
 
 @recipe("max_pool", "x y winner", covered)
 def max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    x, y, winner = memory(call, arrays, "x", "y", "winner")
+    x, y, winner = given(call, arrays, "x", "y", "winner")
     pool, zero = pool_of(call.args["window"]), np.zeros(x.shape[-1], np.float32)
     return Work([partial(pooling.max_pool, x[a:b], zero, y[a:b], winner[a:b], *pool) for _, a, b in cpu.spans(len(x))])
 
 
 @recipe("max_pool_dx", "dy winner dx", lambda call: planar(call) and not call.tags.get("gaps"))
 def max_pool_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    dy, winner, dx = memory(call, arrays, "dy", "winner", "dx")
+    dy, winner, dx = given(call, arrays, "dy", "winner", "dx")
     return Work([partial(pooling.max_unpool, dy[a:b], winner[a:b], dx[a:b]) for _, a, b in cpu.spans(len(dx))])
 
 
 @recipe("mean_pool", "x y", covered)
 def mean_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    x, y = memory(call, arrays, "x", "y")
+    x, y = given(call, arrays, "x", "y")
     pool = pool_of(call.args["window"])
     return Work([partial(pooling.mean_pool, x[a:b], y[a:b], *pool) for _, a, b in cpu.spans(len(x))])
 
 
 @recipe("mean_pool_dx", "dy dx", covered)
 def mean_pool_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    dy, dx = memory(call, arrays, "dy", "dx")
+    dy, dx = given(call, arrays, "dy", "dx")
     pool = pool_of(call.args["window"])
     return Work([partial(pooling.mean_unpool, dy[a:b], dx[a:b], *pool) for _, a, b in cpu.spans(len(dx))])
 
@@ -162,7 +166,7 @@ def copy_reshaped(target: Any, source: Any) -> None:
 # --- random ---
 @recipe("dropout", "x y")
 def dropout(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    x, y, count = memory(call, arrays, "x", "y", "count")
+    x, y, count = given(call, arrays, "x", "y", "count")
     ratio, key = call.args["ratio"], tuple(np.uint64(word) for word in call.args["key"])
     planes = (len(x), prod(x.shape[1:-1]), x.shape[-1]) if x.ndim == 4 else (len(x), 1, prod(x.shape[1:]))
     flat_x, flat_y = x.reshape(planes), y.reshape(planes)
@@ -172,5 +176,3 @@ def dropout(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
         rows.dropout_planes(flat_x[low:high], flat_y[low:high], low, np.uint64(count[0]), key, least, scale)
 
     return Work([partial(run, low, high) for _, low, high in cpu.spans(len(x))])
-
-

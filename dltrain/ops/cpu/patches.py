@@ -24,7 +24,7 @@ def copy_interior(source, target, source_corner, target_corner, size):
     src = source.reshape(-1)
     dst = target.reshape(-1)
     run = U(size[1] * C)
-    for i in range(U(dst.size if TH > size[0] or TW > size[1] else 0)):
+    for i in range(U(dst.size if size[0] < TH or size[1] < TW else 0)):
         dst[i] = 0.0
     for n in range(N):
         for h in range(size[0]):

@@ -15,10 +15,10 @@ def padded(x: Any, window: Window) -> Any:
 
 def macs(args: dict[str, Any]) -> int:
     """Two operations for each product: 2 N O H' W' (C / group) kh kw"""
-    y = args.get("y") or args["dy"]
+    y: Any = args.get("y", args.get("dy"))
     window = args["window"]
-    channels = (args.get("x") or args.get("dx")).shape[1]
-    return int(2 * prod(y.shape) * (channels // window.group) * window.area)
+    x: Any = args.get("x", args.get("dx"))
+    return int(2 * prod(y.shape) * (x.shape[1] // window.group) * window.area)
 
 
 def groups(window: Window, x: Any, y: Any) -> Any:

@@ -9,9 +9,9 @@ from dltrain.ops.signature import Add, In, Out, op
 
 def macs(args: dict[str, Any]) -> int:
     """Two operations for each product: 2 N O K"""
-    rows = (args.get("y") or args["dy"]).shape
-    columns = (args.get("x") or args.get("dx")).shape[1]
-    return int(2 * rows[0] * rows[1] * columns)
+    x: Any = args.get("x", args.get("dx"))
+    y: Any = args.get("y", args.get("dy"))
+    return int(2 * x.shape[0] * x.shape[1] * y.shape[1])
 
 
 @op(flops=macs)

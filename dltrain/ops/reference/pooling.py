@@ -29,23 +29,20 @@ def divisor(first: list[int], window: Window, sizes: tuple[int, ...]) -> int:
 
 @op()
 def max_pool(x: In, y: Out, winner: Out, window: Window) -> None:
-    """y = max of x over each window; winner = its flat place in the plane.  The first of equals wins, NaN never does.
+    """y = max of x over each window; winner = its flat place in the plane.  The first of equals wins.
 
-    A window with nothing to choose gives the lowest finite number and winner -1, as in Caffe.
+    A number beats NaN; where there is none above -inf, the first element stands, so that NaN stays visible.  (Caffe gives the
+    lowest finite number there.)  A window with no element gives the lowest finite number and winner -1, as in Caffe.
     """
-    lowest = np.finfo(x.dtype).min
     planes = np.arange(np.prod(x.shape[2:])).reshape(x.shape[2:])
     for place, first in starts(window, y):
         at = clipped(first, window, x.shape[2:])
         values = x[:, :, *at].reshape(*x.shape[:2], -1)
-        y[:, :, *place], winner[:, :, *place] = lowest, -1
+        y[:, :, *place], winner[:, :, *place] = np.finfo(x.dtype).min, -1
         if values.shape[-1]:
-            values = np.where(np.isnan(values), -np.inf, values)
-            best = values.argmax(-1)
-            top = np.take_along_axis(values, best[..., None], -1)[..., 0]
-            wins = top > lowest
-            y[:, :, *place] = np.where(wins, top, lowest)
-            winner[:, :, *place] = np.where(wins, planes[at].reshape(-1)[best], -1)
+            best = np.where(np.isnan(values), -np.inf, values).argmax(-1)
+            y[:, :, *place] = np.take_along_axis(values, best[..., None], -1)[..., 0]
+            winner[:, :, *place] = planes[at].reshape(-1)[best]
 
 
 @op()

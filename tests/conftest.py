@@ -1,0 +1,3 @@
+"""What all tests share: full registries."""
+
+import dltrain.catalogue  # noqa: F401
