@@ -25,7 +25,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> Any:
 
     header   0, 0, the type 0x08, the number of axes; then the size of each axis in 4 bytes, the highest first
     """
-    expected = f"expected an IDX file of {Shape(shape)} bytes, plain or .gz"
+    expected = f"expected an IDX file of {Shape(shape)} bytes, plain or .gz; get the file again"
     if not os.path.isfile(path):
         raise DataError(f"{path}: there is no such file; {expected}")
     try:

@@ -76,7 +76,7 @@ def find(root: str | None) -> dict[str, Path]:
     if given and (root is not None or found):
         if len(found) < len(SHAPES):
             raise DataError(f"mnist: {given} lacks {lacking(found)} (plain or .gz); add what is missing, or name a folder that "
-                            "has all four: --set data.source.root=DIR (null fetches them)")  # fmt: skip
+                            "has all four: --set data.source.root=DIR")  # fmt: skip
         return found
     cache = cache_folder()
     found = look(cache)

@@ -15,7 +15,7 @@ from dltrain.fields import Span
 from dltrain.lines import read_lines, read_rules, unused_rules
 from dltrain.marks import Document, load
 from dltrain.net import Net
-from dltrain.overrides import include, override
+from dltrain.overrides import anchor, include, override
 from dltrain.registry import SOLVERS
 from dltrain.sections import NOT_YET, DataKeys, EngineKeys, Loop, Top
 from dltrain.solver import Horizon, Solver
@@ -88,6 +88,7 @@ def read(
     document = document or load(path)
     include(document)
     override(document, settings)
+    anchor(document)
     value = document.value
     if not isinstance(value, dict):
         raise ConfigError(f"{document.file}: a config is a mapping with data, net and solver; see configs/lenet.yaml")

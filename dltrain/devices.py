@@ -49,11 +49,12 @@ def cores() -> int:
 
 
 def blas() -> list[dict[str, Any]]:
-    """The BLAS libraries that NumPy has loaded: name, version, kernels."""
+    """The BLAS that NumPy uses: name, version, kernels.  (Others may be loaded too; they do none of the work.)"""
     import numpy  # noqa: F401  loads them
     from threadpoolctl import threadpool_info
 
-    return [info for info in threadpool_info() if info.get("user_api") == "blas"]
+    found = [info for info in threadpool_info() if info.get("user_api") == "blas"]
+    return [info for info in found if "numpy" in info.get("filepath", "")] or found
 
 
 def blas_words() -> list[str]:

@@ -44,7 +44,7 @@ def start(path: str, settings: tuple[str, ...], device: str | None, runs: str, c
     engine = engine_of(config, device)
     try:
         run = Run.create(Path(runs), config.name, config.fingerprint)
-        run.write_config(resolved(config))
+        run.write_config(config.values)
         run.write_json("environment.json", engine.environment())
         progress = Progress()
         follow(config, progress)
@@ -73,7 +73,7 @@ def resume(path: str, settings: tuple[str, ...], device: str | None, console: Co
         engine.step_count, progress.reason = progress.forwards, None
         run.cut_metrics(progress.iteration)
         if settings:
-            run.write_config(resolved(config))
+            run.write_config(config.values)
         announce(config, engine, run, console)
         console.note(
             f"resuming after iteration {progress.iteration} from {file.name}, state {saving.state_hash(engine, progress)[:12]}"
@@ -112,11 +112,6 @@ def differences(a: Any, b: Any, path: str = "") -> set[str]:
         names = [item.get("name", str(index)) if isinstance(item, dict) else str(index) for index, item in enumerate(a)]
         return {key for name, x, y in zip(names, a, b, strict=True) for key in differences(x, y, f"{path}.{name}")}
     return set() if a == b else {path}
-
-
-def resolved(config: Config) -> dict[str, Any]:
-    """The config as the run keeps it: paths made absolute, so that the folder can be moved."""
-    return config.values
 
 
 def follow(config: Config, progress: Progress) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dltrain.errors import ConfigError, did_you_mean
 from dltrain.marks import Document, Key, Mark, load, parse
+from dltrain.registry import SOURCES
 
 SECTIONS = ("net", "data", "solver")
 
@@ -31,6 +32,24 @@ def include(document: Document) -> None:
         for marks, more in ((document.marks, other.marks), (document.keys, other.keys)):
             marks.update({(section, *key[len(start) :]): mark for key, mark in more.items() if key[: len(start)] == start})
         document.mistakes.update(other.mistakes)
+
+
+def anchor(document: Document) -> None:
+    """Makes the paths of a source absolute: in a file they are relative to it, on the command line to the working directory."""
+    data = document.value.get("data") if isinstance(document.value, dict) else None
+    given = data.get("source") if isinstance(data, dict) else None
+    if not isinstance(given, dict) or given.get("type") not in SOURCES:
+        return
+    for key in set(SOURCES[given["type"]].paths) & set(given):
+        mark = document.mark(("data", "source", key))
+        folder = Path.cwd() if mark.file.startswith("--set") else Path(mark.file).parent
+
+        def absolute(value: Any, folder: Path = folder) -> Any:
+            if isinstance(value, dict):
+                return {name: absolute(item) for name, item in value.items()}
+            return str((folder / Path(value).expanduser()).absolute()) if isinstance(value, str) else value
+
+        given[key] = absolute(given[key])
 
 
 def override(document: Document, settings: tuple[str, ...]) -> None:

@@ -33,7 +33,7 @@ class Source:
     """
 
     type: ClassVar[str]
-    labels: ClassVar[tuple[str, ...]] = ("label",)  # fields that a deployed net does not have
+    paths: ClassVar[tuple[str, ...]] = ()  # keys that name files: relative to the config, made absolute before open
 
     fields: dict[str, Shape]
     splits: dict[str, Any]

@@ -200,10 +200,12 @@ class Twice(Elementwise):
 
     factor: float = 1.0
 
-    def f(x):
+    @staticmethod
+    def f(x: float) -> float:
         return 2 * x
 
-    def df(dy, factor):
+    @staticmethod
+    def df(dy: float, factor: float) -> float:
         return factor * 2 * dy
 
 

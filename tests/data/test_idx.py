@@ -20,7 +20,7 @@ from dltrain.errors import DataError
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 HEADER = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4])
-EXPECTED = "; expected an IDX file of 2 x 3 x 4 bytes, plain or .gz"
+EXPECTED = "; expected an IDX file of 2 x 3 x 4 bytes, plain or .gz; get the file again"
 
 
 def refuses(path: Path, words: str, shape: tuple[int, ...] = (2, 3, 4)) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dltrain.layers.dropout import Dropout
+from dltrain.ops import philox
 from dltrain.testing import check_layer
 
 ONES = np.ones((20, 500))
@@ -32,6 +33,11 @@ def test_the_gradient_goes_through_the_same_mask(run: Any) -> None:
 def test_in_the_test_phase_nothing_is_forgotten(run: Any) -> None:
     x = np.random.default_rng(0).standard_normal((4, 5))
     np.testing.assert_array_equal(run(Dropout(dropout_ratio=0.9), x, train=False).y, x)
+
+
+def test_the_mask_is_the_philox_stream_of_the_layer_and_the_step(run: Any) -> None:
+    words = philox.words(philox.key(1, "dropout it"), 7, ONES.size).reshape(ONES.shape)  # a Trial's seed is 1, its layer "it"
+    np.testing.assert_array_equal(run(Dropout(dropout_ratio=0.25), ONES, step=7).y != 0, words >= 2**30)
 
 
 def test_the_same_step_draws_the_same_mask(run: Any) -> None:

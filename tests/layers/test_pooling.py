@@ -57,10 +57,15 @@ WINNERS = {
         [[1, 3, NONE], [5, 7, NONE]],
         [[0, 2, -1], [4, 6, -1]],
     ),
-    "not a number": (
+    "a number beats NaN, and NaN alone stays visible": (
         [[np.nan, 1], [2, np.nan], [np.nan, np.nan]], {"kernel_size": (1, 2)},
-        [[1], [2], [NONE]],
-        [[1], [2], [-1]],
+        [[1], [2], [np.nan]],
+        [[1], [2], [4]],
+    ),
+    "minus infinity": (
+        [[-np.inf, -np.inf], [-np.inf, -1]], {"kernel_size": (1, 2)},
+        [[-np.inf], [-1]],
+        [[0], [3]],
     ),
 }  # fmt: skip
 

@@ -46,7 +46,7 @@ def test_by_hand(run: Any) -> None:
 ])  # fmt: skip
 def test_what_the_sum_is_divided_by(normalization: Any, ignored: int | None, z: int, run: Any) -> None:
     made = run(SoftmaxWithLoss(normalization=normalization, ignore_label=ignored), SCORES, LABELS)
-    counted = np.array(LABELS != ignored)
+    counted = ignored != LABELS
     assert made.y[0] == pytest.approx(COSTS[counted].sum() / z)
     assert made.sums == pytest.approx([COSTS[counted].sum(), z])
     hits = np.eye(5)[LABELS].transpose(0, 3, 1, 2)
