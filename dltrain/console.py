@@ -42,8 +42,9 @@ class Console:
         if self.terminal and not self.quiet:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total or None, initial=iteration, unit="it", file=sys.stderr, mininterval=0.1,
-                            dynamic_ncols=True, ascii=not (sys.stderr.encoding or "").lower().startswith("utf"))  # fmt: skip
+            plain = not (sys.stderr.encoding or "").lower().startswith("utf")
+            given: dict[str, Any] = {"total": total or None, "initial": iteration, "unit": "it", "file": sys.stderr, "ascii": plain}
+            self.bar = tqdm(**given, mininterval=0.1, dynamic_ncols=True)
 
     def advance(self, words: str = "") -> None:
         """One iteration done; `words` stand behind the bar."""

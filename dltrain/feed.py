@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,10 @@ class Feed:
                 step.restore(saved[str(number)])
             for phase in ("train", "test"):
                 if step.phase in (None, phase):
-                    shapes[phase][top] = step.setup(shapes[phase][top], lambda top=top, number=number: self.training(top, number))
+                    try:
+                        shapes[phase][top] = step.setup(shapes[phase][top], partial(self.training, top, number))
+                    except Refusal as refusal:
+                        raise Refusal(f"{number}.{refusal.key}", str(refusal)) from None
         for field, shape in shapes["train"].items():
             if shape != shapes["test"][field]:
                 raise Refusal("", f"'{field}' is {shape} in train and {shapes['test'][field]} in test; both must be alike")

@@ -24,10 +24,17 @@ def listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
+def some(value: Any) -> Any:
+    """As `listed`, but an empty list is refused."""
+    if value == []:
+        raise ValueError("must not be empty")
+    return listed(value)
+
+
 def _per_axis(low: int) -> Any:
     items: Any = Annotated[int, Field(ge=low)]
     schema = {"anyOf": [{"type": "integer", "minimum": low}, {"type": "array", "items": {"type": "integer"}}]}
-    return Annotated[tuple[items, ...], Field(min_length=1), BeforeValidator(listed), WithJsonSchema(schema)]
+    return Annotated[tuple[items, ...], BeforeValidator(some), WithJsonSchema(schema)]
 
 
 PerAxis = _per_axis(1)  # one number for all spatial axes, or a list, one each: kernel_size, stride, dilation

@@ -27,7 +27,15 @@ def first_bad_layer(engine: Engine, feed: Feed, progress: Progress) -> str:
         found = replay(engine, batch)
         if found:
             return found
-    return "the gradient is too large to be squared"
+    return largest_gradient(engine)
+
+
+def largest_gradient(engine: Engine) -> str:
+    """All values are finite, only their squares are not: the parameter whose gradient reaches farthest."""
+    parts = [part for part in engine.net.store.segments.values() if part.handle.grad is not None]
+    reach = {part: float(np.abs(engine.memory.logical(part.handle.grad)).max()) for part in parts if part.handle.grad is not None}
+    worst = max(reach, key=lambda part: reach[part])
+    return f"layer '{worst.layer}': the gradient of its {worst.role} reaches {reach[worst]:.2g}, too large to be squared"
 
 
 def replay(engine: Engine, batch: Batch) -> str:

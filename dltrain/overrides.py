@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,16 @@ def anchor(document: Document) -> None:
     if not isinstance(given, dict) or given.get("type") not in SOURCES:
         return
     for key in set(SOURCES[given["type"]].paths) & set(given):
-        mark = document.mark(("data", "source", key))
-        folder = Path.cwd() if mark.file.startswith("--set") else Path(mark.file).parent
+        given[key] = absolute(document, given[key], ("data", "source", key))
 
-        def absolute(value: Any, folder: Path = folder) -> Any:
-            if isinstance(value, dict):
-                return {name: absolute(item) for name, item in value.items()}
-            return str((folder / Path(value).expanduser()).absolute()) if isinstance(value, str) else value
 
-        given[key] = absolute(given[key])
+def absolute(document: Document, value: Any, path: Key) -> Any:
+    """A path, or a mapping of paths, each seen from where it was written."""
+    if isinstance(value, dict):
+        return {name: absolute(document, item, (*path, name)) for name, item in value.items()}
+    mark = document.mark(path)
+    folder = Path.cwd() if mark.file.startswith("--set") else Path(mark.file).parent
+    return os.path.abspath(folder / Path(value).expanduser()) if isinstance(value, str) else value
 
 
 def override(document: Document, settings: tuple[str, ...]) -> None:

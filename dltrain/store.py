@@ -23,7 +23,7 @@ class ParamSpec:
     freeze: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Segment:
     """One parameter's place in the flat arrays."""
 
