@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from dltrain import registry
-from dltrain.errors import did_you_mean
+from dltrain.errors import did_you_mean, nearest
 from dltrain.fields import Chosen
 from dltrain.marks import Document, Key
 
@@ -77,8 +77,11 @@ def check(document: Document, cls: type, value: Any, path: Key, what: str, known
     try:
         made = adapter(cls).validate_json(json.dumps(rest), strict=True)
     except ValidationError as errors:
-        for error in errors.errors(include_url=False):
-            explain(document, cls, error, path, what, known)
+        found = errors.errors(include_url=False)
+        misspelt = {nearest(error["loc"][-1], keys_of(cls)) for error in found if error["type"] == "unexpected_keyword_argument"}
+        for error in found:
+            if not (error["type"] == "missing" and error["loc"][-1] in misspelt):  # one mistake, one message
+                explain(document, cls, error, path, what, known)
         return None
     for name, item in picked.items():
         setattr(made, name, item)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dltrain.checks import check, keys_of, show
-from dltrain.errors import ConfigError, DataError, Refusal, did_you_mean
+from dltrain.errors import ConfigError, DataError, Refusal, did_you_mean, nearest
 from dltrain.feed import Feed
 from dltrain.fields import Span
 from dltrain.lines import read_lines, read_rules, unused_rules
@@ -101,14 +101,12 @@ def read(
     lines = read_lines(document, value.get("net"), rules) if "net" in value else []
     if "net" not in value:
         document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
-    whole = len(lines) == len(value.get("net") or ()) and feed is not None
-    net = Net(
-        lines if whole else [],
-        dict(feed.fields) if feed else {},
-        feed.batch_size("train") if feed else 1,
-        top.seed,
-        document.wrong,
-    )
+    given = value.get("net") or []
+    names = [str(item.get("name")) for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+    broken = set(names) - {line.name for line in lines}
+    whole = feed is not None and len(lines) == len(given)
+    fields = dict(feed.fields) if feed else {}
+    net = Net(lines if feed else [], fields, feed.batch_size("train") if feed else 1, top.seed, document.wrong, broken)
     if whole:
         unused_rules(document, rules, [part.name for part in net.store.segments.values()])
     made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine)  # type: ignore[arg-type]
@@ -136,19 +134,15 @@ def read_solver(document: Document, value: Any, needed: bool) -> tuple[Solver | 
         document.wrong(("solver",), f"solver: must be a mapping {{type: SGD, …}}, not {show(value)}")
         return None, None
     kind = value.get("type")
+    if kind is None:
+        document.wrong(("solver",), "solver: needs 'type'; add type: SGD")
+    elif kind not in SOLVERS:
+        document.wrong(("solver", "type"), f"solver: unknown solver {show(kind)}; {did_you_mean(kind, SOLVERS)}")
+    meant = SOLVERS[nearest(kind, SOLVERS) or "SGD"]  # its keys are checked all the same
     loop = check(document, Loop, {key: item for key, item in value.items() if key in LOOP_KEYS}, ("solver",), "solver")
-    if kind is None or kind not in SOLVERS:
-        place = ("solver", "type") if kind is not None else ("solver",)
-        document.wrong(
-            place,
-            f"solver: unknown solver {show(kind)}; {did_you_mean(kind, SOLVERS)}"
-            if kind
-            else "solver: needs 'type'; add type: SGD",
-        )
-        return None, loop
     rule = {key: item for key, item in value.items() if key not in LOOP_KEYS and key not in ("type", "param")}
-    solver = check(document, SOLVERS[kind], rule, ("solver",), f"solver ({kind})", LOOP_KEYS)
-    return solver, loop
+    solver = check(document, meant, rule, ("solver",), f"solver ({meant.type})", LOOP_KEYS)
+    return solver if kind in SOLVERS else None, loop
 
 
 def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | None:

@@ -43,8 +43,8 @@ class Console:
             from tqdm import tqdm
 
             plain = not (sys.stderr.encoding or "").lower().startswith("utf")
-            given: dict[str, Any] = {"total": total or None, "initial": iteration, "unit": "it", "file": sys.stderr, "ascii": plain}
-            self.bar = tqdm(**given, mininterval=0.1, dynamic_ncols=True)
+            given: dict[str, Any] = {"total": total or None, "initial": iteration, "unit": "it", "ascii": plain}
+            self.bar = tqdm(**given, file=sys.stderr, mininterval=0.1, dynamic_ncols=True)
 
     def advance(self, words: str = "") -> None:
         """One iteration done; `words` stand behind the bar."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 from dltrain.errors import ConfigError, did_you_mean
@@ -22,10 +21,9 @@ class Device:
 
 def devices() -> list[Device]:
     """What `dltrain devices` prints."""
-    cuda = "the CUDA engine is not yet built; use --device cpu"
     return [
         Device("cpu", True, f"{cores()} cores; {', '.join(blas_words()) or 'no BLAS found'}"),
-        Device("cuda", False, cuda if find_spec("cupy") else f"{cuda} (nor is CuPy installed: pip install 'dltrain[cuda12]')"),
+        Device("cuda", False, "the CUDA engine is not yet built; use --device cpu"),
         Device("reference", True, "plain NumPy, slow; the definition that the others are held against"),
     ]
 

@@ -60,6 +60,16 @@ class Refusal(Exception):
         self.key = key
 
 
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known word that was most likely meant, if one comes near; upper and lower case do not matter to a tired eye."""
+    names = sorted(set(known))
+    near = get_close_matches(str(word), names, 1, 0.6)
+    if near:
+        return near[0]
+    folded = {name.lower(): name for name in names}
+    return next((folded[match] for match in get_close_matches(str(word).lower(), folded, 1, 0.6)), None)
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The way out of an unknown word: the nearest known one, else all of them.
 
@@ -67,17 +77,9 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     "did you mean 'Pooling'?"
     """
     names = sorted(set(known))
-    near = get_close_matches(str(word), names, 1, 0.6)
-    if not near:  # upper and lower case do not matter to a tired eye
-        folded = {name.lower(): name for name in names}
-        near = [folded[match] for match in get_close_matches(str(word).lower(), folded, 1, 0.6)]
-    if near:
-        return f"did you mean '{near[0]}'?"
+    near = nearest(word, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
     if not names:
         return "there is nothing to choose from"
     return f"known: {', '.join(names)}" if len(names) <= 40 else f"there are {len(names)} known ones"
-
-
-def missing_extra(package: str, purpose: str, extra: str) -> DltrainError:
-    """The one line that a missing optional dependency costs."""
-    return ConfigError(f"{purpose} needs {package}, which is not installed; pip install 'dltrain[{extra}]'")

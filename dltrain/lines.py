@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dltrain.checks import check, keys_of, show
-from dltrain.errors import did_you_mean
+from dltrain.errors import did_you_mean, nearest
 from dltrain.marks import Document, Key
 from dltrain.registry import LAYERS
 from dltrain.sections import NOT_YET, LineKeys, ParamKeys
@@ -35,12 +35,10 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
     keys = check(document, LineKeys, common, path, what)
     if isinstance(kind, str) and kind not in LAYERS:
         document.wrong((*path, "type"), f"{what}: unknown layer type '{kind}'; {did_you_mean(kind, LAYERS)}")
-        return None
-    if not isinstance(kind, str):
-        return None
-    layer = check(document, LAYERS[kind], own, path, what, keys_of(LineKeys))
+    meant = kind if kind in LAYERS else nearest(kind, LAYERS)  # its keys are checked all the same
+    layer = check(document, LAYERS[meant], own, path, what, keys_of(LineKeys)) if meant else None
     params = read_params(document, item.get("param"), (*path, "param"), what)
-    if keys is None or layer is None:
+    if keys is None or layer is None or kind not in LAYERS:
         return None
     if keys.loss_weight is not None and layer.kind != "loss":
         document.wrong((*path, "loss_weight"), f"{what}: a loss_weight on a {layer.kind} is not yet built; put it on a loss")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from dltrain.errors import ConfigError, Refusal
@@ -24,13 +25,19 @@ class Net:
     """
 
     def __init__(
-        self, lines: list[Line], fields: dict[str, Shape], batch: int = 2, seed: int = 0, report: Report = refuse
+        self,
+        lines: list[Line],
+        fields: dict[str, Shape],
+        batch: int = 2,
+        seed: int = 0,
+        report: Report = refuse,
+        wrong: Iterable[str] = (),  # names of lines that could not be read: told to `report` already
     ) -> None:
         self.lines, self.fields, self.seed = lines, fields, seed
         self.store = Store()
         self.graphs: dict[Demand, Graph] = {}
         self.shapes: dict[str, dict[str, Shape]] = {}  # phase -> blob -> shape, of the whole net
-        self.order = wire(lines, list(fields), report)
+        self.order = wire(lines, list(fields), report, list(wrong))
         for line in lines:
             self.leave_out_of_deploy(line)
         if self.order:

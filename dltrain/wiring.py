@@ -88,28 +88,27 @@ class Roles:
         return ", ".join(self.names) or ("any number of bottoms" if self.any_number else "none")
 
 
-def wire(lines: list[Line], fields: list[str], report: Report) -> list[int]:
-    """Fills each line's `refs`; returns the lines in an order in which every reader follows its writers (file order else)."""
-    before = 0
+UNKNOWN = Ref()  # what a wrong name, or a line that is wrong itself, stands for
 
-    def tell(path: Key, message: str) -> None:
-        nonlocal before
-        before += 1
-        report(path, message)
 
-    blobs = {name: Ref(field=name) for name in fields}
+def wire(lines: list[Line], fields: list[str], report: Report, wrong: list[str]) -> list[int]:
+    """Fills each line's `refs`; returns the lines in an order in which every reader follows its writers (file order else).
+
+    `wrong` are the names of lines that could not be read: they exist, but nothing is known of them.
+    """
+    blobs = dict.fromkeys(wrong, UNKNOWN) | {name: Ref(field=name) for name in fields}
     for number, line in enumerate(lines):
         for top, name in enumerate(line.tops):
-            if name in blobs:
+            if blobs.get(name, UNKNOWN) != UNKNOWN:
                 owner = (
                     "a field of the source" if blobs[name].field else f"also the name of line {blobs[name].line + 1} of the net"
                 )
-                tell((*line.path, "name"), f"{line.what}: the name '{name}' is {owner}; choose another")
+                report((*line.path, "name"), f"{line.what}: the name '{name}' is {owner}; choose another")
             else:
                 blobs[name] = Ref(line=number, top=top)
     for number, line in enumerate(lines):
-        line.refs = bottoms(lines, number, blobs, fields, tell)
-    return order(lines, tell) if not before else []
+        line.refs = bottoms(lines, number, blobs, fields, report)
+    return order(lines, report)
 
 
 def bottoms(lines: list[Line], number: int, blobs: dict[str, Ref], fields: list[str], report: Report) -> list[Ref]:
@@ -165,19 +164,22 @@ def named(line: Line, item: Any, blobs: dict[str, Ref], path: Key, report: Repor
         report(path, f"{line.what}: reading '{item}' as a blob is not yet built; blobs: {', '.join(blobs)}")
     else:
         report(path, f"{line.what}: there is no blob '{item}'; {did_you_mean(item, blobs)}")
-    return Ref(number=0.0)
+    return UNKNOWN
 
 
 def order(lines: list[Line], report: Report) -> list[int]:
-    """A topological order; a ring of lines that wait for each other is named."""
+    """A topological order, of the lines that are in no ring; a ring of lines that wait for each other is named."""
     done: list[int] = []
     waiting: list[int] = []
+    rings: set[int] = set()
 
     def visit(number: int) -> bool:
-        if number in done:
-            return True
+        if number in done or number in rings:
+            return number in done
         if number in waiting:
-            ring = [lines[index].name for index in [*waiting[waiting.index(number) :], number]]
+            members = waiting[waiting.index(number) :]
+            rings.update(members)
+            ring = [lines[index].name for index in [*members, number]]
             report((*lines[number].path, "bottom"), f"the net runs in a circle: {' reads '.join(ring)}; break it at one bottom")
             return False
         waiting.append(number)
@@ -187,5 +189,6 @@ def order(lines: list[Line], report: Report) -> list[int]:
             done.append(number)
         return fine
 
-    fine = [visit(number) for number in range(len(lines))]  # all of them, so that every ring is told
-    return done if all(fine) else []
+    for number in range(len(lines)):
+        visit(number)
+    return done

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
 
 import dltrain.catalogue  # noqa: F401  fills the registries
-from dltrain import config
-from dltrain.checks import check, choose, keys_of, show
+from dltrain import config, registry, sections
+from dltrain.checks import check, choices, choose, keys_of, show
 from dltrain.errors import ConfigError, DltrainError
-from dltrain.lines import read_line, read_param
+from dltrain.lines import read_line
 from dltrain.marks import Document, parse
 from dltrain.registry import FILLERS, LAYERS, POLICIES, SOLVERS, SOURCES, TRANSFORMS, Registry
 from dltrain.schema import section
-from dltrain.sections import NOT_YET, DataKeys, Display, EarlyStopping, EngineKeys, HoldOut, LineKeys, Loop, ParamKeys, Snapshots, Test, Top
 
 BASE = """\
 name: t
@@ -47,6 +48,73 @@ def test_the_text_that_is_changed_below_is_right() -> None:
     assert mistakes(BASE) == []
 
 
+# --- all places where keys may stand ---
+@dataclass
+class Place:
+    """A section of a config: what it is called, the dataclasses that share it, and how some keys are read there."""
+
+    what: str
+    classes: list[type]
+    read: Callable[[dict[str, Any]], Document]
+    more: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        return [*dict.fromkeys(key for cls in self.classes for key in keys_of(cls)), *self.more]
+
+    def about(self, key: str, value: Any) -> list[str]:
+        """The messages that speak of this key, and not of others that are missing."""
+        told = self.read({key: value}).mistakes.values()
+        return [message for message in told if re.search(rf"'([\w]+\.)?{key}'", message) and "; add " not in message]
+
+
+def in_text(path: tuple[Any, ...], keys: dict[str, Any], base: Any = None) -> Document:
+    """The text above with some keys laid over those at a path."""
+    document = parse(BASE, "net.yaml")
+    node = document.value
+    for step in path:
+        node = node[step] if isinstance(node, list) else node.setdefault(step, {})
+    node |= (base or {}) | keys
+    try:
+        config.read("net.yaml", document=document)
+    except ConfigError:
+        assert document.mistakes
+    return document
+
+
+def in_line(keys: dict[str, Any], kind: str) -> Document:
+    document = Document("net.yaml")
+    read_line(document, {"name": "it", "type": kind, **keys}, ("net", 0), {})
+    return document
+
+
+def in_choice(known: Registry, keys: dict[str, Any], name: str) -> Document:
+    document = Document("net.yaml")
+    choose(document, known, {"type": name, **keys}, ("it",), "it")
+    return document
+
+
+def places() -> Iterator[Place]:
+    for name, cls in LAYERS.items():
+        yield Place(name, [cls, sections.LineKeys], lambda keys, name=name: in_line(keys, name))
+    for known in (POLICIES, FILLERS, SOURCES, TRANSFORMS):
+        for name, cls in known.items():
+            yield Place(f"{known.kind} {name}", [cls], lambda keys, known=known, name=name: in_choice(known, keys, name))
+    for name, cls in SOLVERS.items():
+        base = {"type": name}
+        yield Place(f"solver {name}", [cls, sections.Loop], lambda keys, base=base: in_text(("solver",), keys, base))
+    for path, cls in [(("solver", "display"), sections.Display), (("solver", "test"), sections.Test), (("solver", "snapshot"), sections.Snapshots),
+                      (("solver", "early_stopping"), sections.EarlyStopping), (("data", "train"), sections.HoldOut),
+                      (("data", "val"), sections.HoldOut), (("data", "test"), sections.HoldOut), (("engine",), sections.EngineKeys),
+                      (("net", 0, "param", "weight"), sections.ParamKeys), (("solver", "param", "*.bias"), sections.ParamKeys),
+                      (("data",), sections.DataKeys)]:  # fmt: skip
+        yield Place(".".join(map(str, path)), [cls], lambda keys, path=path: in_text(path, keys))
+    yield Place("top", [sections.Top], lambda keys: in_text((), keys), ("data", "net", "solver", "engine"))
+
+
+PLACES = list(places())
+
+
 # --- names that are one letter off ---
 def typos(word: str) -> list[str]:
     """The word with one letter dropped, or two neighbours swapped."""
@@ -55,95 +123,41 @@ def typos(word: str) -> list[str]:
     return [typo for typo in dict.fromkeys(dropped + swapped) if typo and typo != word]
 
 
-def line(keys: dict[str, Any], name: str) -> Document:
-    document = Document("net.yaml")
-    read_line(document, {"name": "it", "type": name, **keys}, ("net", 0), {})
-    return document
-
-
-def chosen(known: Registry, keys: dict[str, Any], name: str) -> Document:
-    document = Document("net.yaml")
-    choose(document, known, {"type": name, **keys}, ("it",), "it")
-    return document
-
-
-def inside(cls: type, keys: dict[str, Any], outer: type | None = None, under: str = "") -> Document:
-    document = Document("net.yaml")
-    check(document, outer or cls, {under: keys} if outer else keys, ("it",), "it")
-    return document
-
-
-def whole(text: str, keys: dict[str, Any]) -> Document:
-    """A misspelt key among others of the text, at the `…`."""
-    document = parse(text.replace("…", "".join(f"{key}: {value}" for key, value in keys.items())), "net.yaml")
-    with pytest.raises(ConfigError):
-        config.read("net.yaml", document=document)
-    return document
-
-
-def places() -> Iterator[tuple[str, Any, list[str]]]:
-    """(what is called, a reader of some keys, the keys that may stand there) for all that a config may say."""
-    for name, cls in LAYERS.items():
-        yield name, lambda keys, name=name: line(keys, name), [*keys_of(cls), *keys_of(LineKeys)]
-    for known in (POLICIES, FILLERS, SOURCES, TRANSFORMS):
-        for name, cls in known.items():
-            yield f"{known.kind} {name}", lambda keys, known=known, name=name: chosen(known, keys, name), keys_of(cls)
-    for name, cls in SOLVERS.items():
-        text = changed("type: SGD, ", f"type: {name}, …, ")
-        yield f"solver {name}", lambda keys, text=text: whole(text, keys), [*keys_of(cls), *keys_of(Loop)]
-    for name, cls, outer in [("display", Display, Loop), ("test", Test, Loop), ("snapshot", Snapshots, Loop),
-                             ("early_stopping", EarlyStopping, Loop), ("train", HoldOut, DataKeys), ("val", HoldOut, DataKeys)]:  # fmt: skip
-        yield name, lambda keys, cls=cls, outer=outer, name=name: inside(cls, keys, outer, name), keys_of(cls)
-    yield "engine", lambda keys: inside(EngineKeys, keys), keys_of(EngineKeys)
-    yield "param of a layer", lambda keys: line({"param": {"weight": keys}}, "InnerProduct"), keys_of(ParamKeys)
-    yield "param of the solver", lambda keys: whole(changed("max_epochs", "param: {'*.bias': {…}}, max_epochs"), keys), keys_of(ParamKeys)
-    yield "data", lambda keys: whole(changed("{source", "{…, source"), keys), keys_of(DataKeys)
-    yield "the top", lambda keys: whole("…\n" + BASE, keys), [*keys_of(Top), "data", "net", "solver", "engine"]
-
-
-KEYS = [pytest.param(read, key, known, id=f"{what}-{key}") for what, read, known in places() for key in known]
-
-
-@pytest.mark.parametrize(("read", "key", "known"), KEYS)
-def test_a_key_that_is_one_letter_off_is_told_once_with_the_right_one(read: Any, key: str, known: list[str]) -> None:
+@pytest.mark.parametrize(("place", "key"), [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACES for key in place.keys])
+def test_a_key_that_is_one_letter_off_is_told_once_with_the_right_one(place: Place, key: str) -> None:
     for typo in typos(key):
-        if typo in known:
-            continue
-        told = [message for message in read({typo: 1}).mistakes.values() if f"'{typo}'" in message]
-        assert len(told) == 1, told
-        assert re.search(rf"unknown (key|section) '{typo}'; did you mean '{key}'\?$", told[0])
+        if typo not in place.keys:
+            told = place.about(typo, 1)
+            right = [other for other in place.keys if typo in typos(other) or other in typos(typo)]
+            assert len(told) == 1, told
+            assert re.search(rf"unknown (key|section) '{typo}'; did you mean '({'|'.join(right)})'\?$", told[0])
 
 
-CHOICES = [pytest.param(known, name, id=f"{known.kind} {name}")
-           for known in (LAYERS, SOLVERS, POLICIES, FILLERS, SOURCES, TRANSFORMS) for name in known]  # fmt: skip
-
-
-@pytest.mark.parametrize(("known", "name"), CHOICES)
+@pytest.mark.parametrize(("known", "name"), [pytest.param(known, name, id=f"{known.kind} {name}") for known in
+                                             (LAYERS, SOLVERS, POLICIES, FILLERS, SOURCES, TRANSFORMS) for name in known])  # fmt: skip
 def test_a_name_that_is_one_letter_off_is_told_with_the_right_one(known: Registry, name: str) -> None:
     for typo in typos(name):
-        if typo in known:
-            continue
-        document = line({}, typo) if known is LAYERS else chosen(known, {}, typo)
-        told = [message for message in document.mistakes.values() if f"'{typo}'; " in message]
-        assert len(told) == 1, told
-        assert told[0].endswith(f"unknown {known.kind} '{typo}'; did you mean '{name}'?")
+        if typo not in known:
+            document = in_line({}, typo) if known is LAYERS else in_choice(known, {}, typo)
+            told = [message for message in document.mistakes.values() if f"'{typo}'; " in message]
+            assert len(told) == 1, told
+            assert told[0].endswith(f"unknown {known.kind} '{typo}'; did you mean '{name}'?")
 
 
-@pytest.mark.parametrize(("old", "typo", "right"), [
+@pytest.mark.parametrize(("old", "new", "right"), [
     ("num_output", "num_ouput", "num_output"), ("base_lr", "bse_lr", "base_lr"), ("source", "sorce", "source"), ("name: ip1", "nme: ip1", "name"),
     ("max_epochs: 1", "early_stopping: {patence: 5 epochs}, max_epochs: 1", "patience"),
     ("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: inv, gama: 1, power: 1}", "gamma"),
     ("source: digits", "source: digits, transform: [{type: scale, vlue: 2}]", "value"),
 ])  # fmt: skip
-def test_a_required_key_that_is_misspelt_is_one_mistake_and_not_two(old: str, typo: str, right: str) -> None:
-    told = mistakes(changed(old, typo))
+def test_a_required_key_that_is_misspelt_is_one_mistake_and_not_two(old: str, new: str, right: str) -> None:
+    told = mistakes(changed(old, new))
     assert len(told) == 1, told
     assert told[0].endswith(f"; did you mean '{right}'?")
 
 
 @pytest.mark.parametrize(("old", "new", "words"), [
-    ("type: InnerProduct", "tpe: InnerProduct", "net.yaml:4:5: layer 'ip1' (None): needs 'type'; add type: …"),
-    ("type: SGD", "tpe: SGD", "net.yaml:6:9: solver: needs 'type'; add type: SGD"),
+    ("type: InnerProduct, ", "", "net.yaml:4:5: layer 'ip1' (None): needs 'type'; add type: …"),
     ("type: SGD, ", "", "net.yaml:6:9: solver: needs 'type'; add type: SGD"),
     ("base_lr: 0.1, ", "", "net.yaml:6:9: solver (SGD): needs 'base_lr'; add base_lr: …"),
     (", num_output: 10", "", "net.yaml:4:5: layer 'ip1' (InnerProduct): needs 'num_output'; add num_output: …"),
@@ -158,66 +172,286 @@ def test_what_is_missing_is_said_where_it_belongs(old: str, new: str, words: str
     assert mistakes(changed(old, new)) == [words]
 
 
+@pytest.mark.parametrize("old", ["type: InnerProduct", "type: SGD"])
+def test_a_type_that_is_misspelt_is_one_mistake_and_not_two(old: str) -> None:
+    told = mistakes(changed(old, old.replace("type", "tpe")))
+    assert len(told) == 1, told
+    assert "'type'" in told[0]
+
+
 # --- kinds of values ---
-def numbers(cls: type) -> list[str]:
-    """The keys of a dataclass that want a number: whole, real, or one an axis."""
-    kinds = {key: kind(schema) for key, schema in section(cls)["properties"].items()}
-    return [key for key in keys_of(cls) if kinds.get(key) == "number"]
-
-
 def kind(schema: dict[str, Any]) -> str:
-    """What a schema takes besides null, lists and $ expressions."""
+    """What a key takes besides null, lists and $ expressions."""
     if "anyOf" in schema:
         found = {kind(option) for option in schema["anyOf"]} - {"null", "$", "array"}
         return found.pop() if len(found) == 1 else "several"
-    if "pattern" in schema and schema["pattern"] == r"^\$":
+    if "const" in schema or "enum" in schema:
+        return "a choice"
+    if schema.get("pattern") == r"^\$":
         return "$"
     return {"integer": "number"}.get(schema.get("type", "several"), schema.get("type", "several"))
 
 
-def number_places() -> Iterator[Any]:
-    for what, read, known in places():
-        cls = next((registry[what.split()[-1]] for registry in (LAYERS, POLICIES, FILLERS, SOURCES, TRANSFORMS, SOLVERS)
-                    if what.split()[-1] in registry and (" " in what) == (registry is not LAYERS)), None)  # fmt: skip
-        cls = cls or {"display": Display, "test": Test, "snapshot": Snapshots, "early_stopping": EarlyStopping, "val": HoldOut,
-                      "engine": EngineKeys, "param of a layer": ParamKeys, "data": DataKeys, "the top": Top}.get(what)  # fmt: skip
-        for key in numbers(cls) if cls else ():
-            if key in known:
-                yield pytest.param(what, key, id=f"{what}-{key}")
+def numbers(place: Place) -> list[str]:
+    """The keys that want a number: whole, real, or one an axis."""
+    properties = {key: schema for cls in place.classes for key, schema in section(cls)["properties"].items()}
+    return [key for key in place.keys if key in properties and kind(properties[key]) == "number"]
 
 
-READ = {what: read for what, read, _ in places()}
-NUMBERS = list(number_places())
+NUMBERS = [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACES for key in numbers(place)]
 
 
 def test_there_are_numbers_in_every_kind_of_section() -> None:
-    found = {tuple(row.values) for row in NUMBERS}
-    for pair in [("Convolution", "kernel_size"), ("Convolution", "num_output"), ("Dropout", "dropout_ratio"), ("solver SGD", "momentum"),
-                 ("lr_policy inv", "gamma"), ("filler gaussian", "std"), ("transform step crop", "size"), ("snapshot", "keep"),
-                 ("val", "hold_out"), ("data", "batch_size"), ("the top", "seed"), ("param of a layer", "lr_mult"),
-                 ("engine", "threads")]:  # fmt: skip
-        assert pair in found
+    found = {row.id for row in NUMBERS}
+    assert found >= {
+        "Convolution-kernel_size", "Convolution-num_output", "Dropout-dropout_ratio", "SoftmaxWithLoss-loss_weight", "solver SGD-momentum",
+        "solver SGD-max_epochs", "lr_policy inv-gamma", "filler gaussian-std", "transform step crop-size", "solver.snapshot-keep",
+        "solver.early_stopping-min_delta", "data.val-hold_out", "data-batch_size", "top-seed", "net.0.param.weight-lr_mult",
+        "solver.param.*.bias-decay_mult", "engine-threads",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "key"), NUMBERS)
-@pytest.mark.parametrize(("value", "way_out"), [("20", "; remove the quotes"), ("0.5", "; remove the quotes"), ("twenty", "")])
-def test_a_text_is_no_number(what: str, key: str, value: str, way_out: str) -> None:
-    """At the keys that want a number: one mistake, and "remove the quotes" where that helps."""
-    told = about(what, key, f'"{value}"' if what in ("data", "the top") or what.startswith("solver") else value)
+@pytest.mark.parametrize(("place", "key"), NUMBERS)
+def test_a_number_in_quotes_is_told_to_remove_them(place: Place, key: str) -> None:
+    told = place.about(key, "20")
     assert len(told) == 1, told
-    assert re.search(rf"'{key}(\.\w+)?' must be a (whole )?number, not '{value}'{way_out}$", told[0])
+    assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not '20'; remove the quotes$", told[0])
 
 
-@pytest.mark.parametrize(("what", "key"), NUMBERS)
-@pytest.mark.parametrize("value", [True, False])
-def test_a_truth_is_no_number(what: str, key: str, value: bool) -> None:
-    told = about(what, key, str(value).lower() if what in ("data", "the top") or what.startswith("solver") else value)
+@pytest.mark.parametrize(("place", "key"), NUMBERS)
+def test_a_word_is_no_number(place: Place, key: str) -> None:
+    told = place.about(key, "twenty")
     assert len(told) == 1, told
-    assert re.search(rf"'{key}' must be a (whole )?number, not {str(value).lower()}$", told[0])
+    assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not 'twenty'$", told[0])
 
 
-def about(what: str, key: str, value: Any) -> list[str]:
-    """The mistakes that speak of a key (others: what else is missing, keys given twice)."""
-    found = READ[what]({key: value})
-    return [message for message in found.mistakes.values() if re.search(rf"'([\w]+\.)?{key}'", message) and "stands twice" not in message
-            and "add " not in message]  # fmt: skip
+@pytest.mark.parametrize(("place", "key"), NUMBERS)
+def test_a_truth_is_no_number(place: Place, key: str) -> None:
+    for value, word in ((True, "true"), (False, "false")):
+        told = place.about(key, value)
+        assert len(told) == 1, told
+        assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not {word}$", told[0])
+
+
+@pytest.mark.parametrize(("place", "key"), NUMBERS)
+def test_an_expression_is_not_yet_built(place: Place, key: str) -> None:
+    for value in ("$n", "$(n * 4)"):
+        told = list(place.read({key: value}).mistakes.values())
+        assert len([message for message in told if value in message]) == 1, told
+        assert any(message.endswith(f"expressions such as {value} are not yet built; write the value") for message in told)
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [
+    ("num_output: 10", "num_output: 0", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be at least 1, not 0"),
+    ("num_output: 10", "num_output: 2.5", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not 2.5"),
+    ("num_output: 10", "num_output: 10.0", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not 10.0"),
+    ("num_output: 10", "num_output: [10]", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not [10]"),
+    ("num_output: 10", "num_output: null", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not null"),
+    ("num_output: 10", "num_output: 10, bias_term: 1", "4:64: layer 'ip1' (InnerProduct): 'bias_term' must be true or false, not 1"),
+    ("num_output: 10", "num_output: 10, bias_term: on", "4:64: layer 'ip1' (InnerProduct): 'bias_term' must be true or false, not 'on'"),
+    ("num_output: 10", "num_output: 10, phase: tset", "4:60: layer 'ip1' (InnerProduct): 'phase' cannot be 'tset'; did you mean 'test'?"),
+    ("num_output: 10", "num_output: 10, phase: [train, tets]", "4:68: layer 'ip1' (InnerProduct): 'phase' cannot be 'tets'; did you mean 'test'?"),
+    ("num_output: 10", "num_output: 10, phase: [train, 3]", "4:68: layer 'ip1' (InnerProduct): 'phase' cannot be 3; known: deploy, test, train"),
+    ("base_lr: 0.1", "base_lr: -0.1", "6:30: solver (SGD): 'base_lr' must be at least 0, not -0.1"),
+    ("base_lr: 0.1", "base_lr: .inf", "6:30: solver (SGD): 'base_lr' must be a finite number, not Infinity"),
+    ("base_lr: 0.1", "base_lr: .nan", "6:30: solver (SGD): 'base_lr' must be a finite number, not NaN"),
+    ("base_lr: 0.1", "base_lr: 0.1, momentum: 1", "6:45: solver (SGD): 'momentum' must be less than 1, not 1"),
+    ("base_lr: 0.1", "base_lr: 0.1, clip_gradients: 0", "6:51: solver (SGD): 'clip_gradients' must be greater than 0, not 0"),
+    ("base_lr: 0.1", "base_lr: 0.1, momentum: {type: step, gamma: 1, stepsize: 5}",
+     "6:45: solver (SGD): 'momentum' must be a number, not {\"type\": \"step\", \"gamma\": 1, \"stepsize\": 5}; a policy here is not yet built"),
+    ("name: t", "name: a/b", "1:7: config: 'name' is 'a/b': String should match pattern '^[A-Za-z0-9_-]+$'"),
+    ("name: t", "version: 2", "1:10: config: 'version' cannot be 2; known: 1"),
+])  # fmt: skip
+def test_a_wrong_value_is_told_in_plain_words(old: str, new: str, words: str) -> None:
+    assert mistakes(changed(old, new)) == [f"net.yaml:{words}"]
+
+
+AXES = "type: Convolution, num_output: 10, kernel_size"
+
+
+@pytest.mark.parametrize(("value", "told"), [
+    ("0", ["4:65: layer 'ip1' (Convolution): 'kernel_size' must be at least 1, not 0"]),
+    ("3.5", ["4:65: layer 'ip1' (Convolution): 'kernel_size' must be a whole number, not 3.5"]),
+    ("[3, 0]", ["4:69: layer 'ip1' (Convolution): 'kernel_size' must be at least 1, not 0"]),
+    ("[0, 3]", ["4:66: layer 'ip1' (Convolution): 'kernel_size' must be at least 1, not 0"]),
+    ("[true, \"3\"]", ["4:66: layer 'ip1' (Convolution): 'kernel_size' must be a whole number, not true",
+                       "4:72: layer 'ip1' (Convolution): 'kernel_size' must be a whole number, not '3'; remove the quotes"]),
+    ("3, pad: -1", ["4:73: layer 'ip1' (Convolution): 'pad' must be at least 0, not -1"]),
+])  # fmt: skip
+def test_a_wrong_number_for_an_axis_is_told_once_at_its_place(value: str, told: list[str]) -> None:
+    assert mistakes(changed("type: InnerProduct, num_output: 10", f"{AXES}: {value}")) == [f"net.yaml:{words}" for words in told]
+
+
+def test_an_empty_list_of_axes_is_refused_in_plain_words() -> None:
+    told = mistakes(changed("type: InnerProduct, num_output: 10", f"{AXES}: []"))
+    assert len(told) == 1 and told[0].startswith("net.yaml:4:65: layer 'ip1' (Convolution): 'kernel_size' ")
+    assert "Tuple" not in told[0]
+
+
+def test_null_is_the_default_of_a_key_that_has_one() -> None:
+    text = changed("base_lr: 0.1", "base_lr: 0.1, momentum: null, iter_size: null, lr_policy: null, clip_gradients: null")
+    read = config.read("net.yaml", document=parse(text.replace("64}", "null, transform: null}").replace("10}", "10, bias_term: null}"), "net.yaml"))
+    assert read.solver is not None
+    assert (read.solver.momentum, read.solver.iter_size, read.solver.lr_policy, read.solver.clip_gradients) == (0.0, 1, None, None)
+    assert (read.feed.keys.batch_size, read.feed.keys.transform) == (64, [])
+    assert read.net.lines[0].layer.bias_term is True
+
+
+# --- words whose meaning is not built yet ---
+@pytest.mark.parametrize("word", sections.NOT_YET["top"])
+def test_a_section_that_is_not_yet_built_says_so(word: str) -> None:
+    for value in ("{}", "[]", "1", "null"):
+        assert mistakes(f"{word}: {value}\n{BASE}") == [f"net.yaml:1:1: config: '{word}' is not yet built; leave it out"]
+
+
+@pytest.mark.parametrize("word", sections.NOT_YET["line"])
+def test_a_key_of_a_line_that_is_not_yet_built_says_so(word: str) -> None:
+    told = mistakes(changed("num_output: 10", f"num_output: 10, {word}: x"))
+    assert told == [f"net.yaml:4:53: layer 'ip1' (InnerProduct): '{word}' is not yet built; write the lines out"]
+
+
+@pytest.mark.parametrize(("old", "new", "told"), [
+    ("num_output: 10", "num_output: 10, param: {weight: {share: x.weight}}",
+     "4:70: layer 'ip1' (InnerProduct): param weight: 'share' is not yet built; leave it out"),
+    ("num_output: 10", "num_output: 10, param: {weight: {transpose: true}}",
+     "4:70: layer 'ip1' (InnerProduct): param weight: 'transpose' is not yet built; leave it out"),
+    ("max_epochs: 1", "max_epochs: 1, param: {\"*.bias\": {share: x}}", "6:69: solver: param *.bias: 'share' is not yet built; leave it out"),
+    ("batch_size: 64", "extra: {a: b}", "2:24: data: 'extra' is not yet built; leave it out"),
+    ("batch_size: 64", "epoch_size: 100", "2:24: data: 'epoch_size' is not yet built; leave it out"),
+    ("batch_size: 64", "val: {fold: 1, hold_out: 0.1}", "2:30: data: val: 'fold' is not yet built; leave it out"),
+    ("batch_size: 64", "test: {list: a.txt}", "2:31: data: test: 'list' is not yet built; leave it out"),
+    ("batch_size: 64", "val: {range: [0, 25]}", "2:30: data: val: 'range' is not yet built; leave it out"),
+    ("bottom: [ip1, label]", "bottom: [ip1.weight, label]",
+     "5:50: layer 'loss' (SoftmaxWithLoss): reading 'ip1.weight' as a blob is not yet built; blobs: data, label, ip1, loss"),
+    ("num_output: 10", "num_output: 10, loss_weight: 2",
+     "4:66: layer 'ip1' (InnerProduct): a loss_weight on a layer is not yet built; put it on a loss"),
+    ("num_output: 10", "num_output: $n", "4:49: layer 'ip1' (InnerProduct): expressions such as $n are not yet built; write the value"),
+    ("num_output: 10", "num_output: $(n * 4)", "4:49: layer 'ip1' (InnerProduct): expressions such as $(n * 4) are not yet built; write the value"),
+    ("num_output: 10", "num_output: 10, param: {weight: {lr_mult: $x}}",
+     "4:79: layer 'ip1' (InnerProduct): param weight: expressions such as $x are not yet built; write the value"),
+    ("[ip1, label]", "[$x, label]", "5:50: layer 'loss' (SoftmaxWithLoss): expressions such as $x are not yet built; write the value"),
+    ("max_epochs: 1", "max_epochs: $e", "6:47: solver: expressions such as $e are not yet built; write the value"),
+])  # fmt: skip
+def test_what_is_not_yet_built_says_so_once(old: str, new: str, told: str) -> None:
+    assert mistakes(changed(old, new)) == [f"net.yaml:{told}"]
+
+
+# --- anything may stand anywhere ---
+JUNK: list[Any] = [None, True, 0, -1, 7, 2.5, 1e300, float("nan"), "", "x", "a.b", "$x", "é" * 300, [], [None], [[]], [{}], ["x"], [1, 2],
+                   {}, {"type": None}, {"type": []}, {"type": "x"}, {"x": 1}, {"": {}}, {"a": {"b": [1]}}]  # fmt: skip
+FULL = """\
+version: 1
+name: t
+seed: 1
+data:
+  source: {type: digits}
+  batch_size: 64
+  transform: [{resize: 10}, {crop: 8, phase: train}, {crop: 8, phase: test}, {scale: 0.1}, mirror]
+  train: {batch_size: 32}
+  val: {batch_size: 32}
+  test: null
+net:
+  - {name: c1, type: Convolution, num_output: 4, kernel_size: [3, 3], pad: 1, param: {weight: {filler: {type: gaussian, std: 0.1}}}}
+  - {name: r1, type: ReLU, bottom: c1, phase: [train, test]}
+  - {name: ip1, type: InnerProduct, num_output: 10, bottom: {x: r1}}
+  - {name: loss, type: SoftmaxWithLoss, bottom: [ip1, label], loss_weight: 0.5}
+solver:
+  type: SGD
+  base_lr: 0.1
+  lr_policy: {type: warmup, iterations: 5, then: {type: multistep, gamma: 0.1, stepvalue: [10, 2 epochs]}}
+  param: {"*.bias": {lr_mult: 2}}
+  max_epochs: 1
+  display: 100
+  test: {interval: 1 epoch}
+  snapshot: {best: loss}
+  early_stopping: {monitor: loss, patience: 5 epochs}
+engine: {device: cpu}
+"""
+
+
+TREE = parse(FULL, "net.yaml")
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from paths(item, (*path, key))
+
+
+def with_junk(path: tuple[Any, ...], junk: Any) -> Document:
+    document = Document("net.yaml", deepcopy(TREE.value), dict(TREE.marks), dict(TREE.keys))
+    node: Any = document.value
+    if not path:
+        document.value = junk
+    for step in path[:-1]:
+        node = node[step]
+    if path:
+        node[path[-1]] = junk
+    return document
+
+
+def test_the_full_text_is_right() -> None:
+    config.read("net.yaml", document=parse(FULL, "net.yaml"))
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=".".join(map(str, path)) or "all") for path in paths(TREE.value)])
+def test_whatever_stands_there_is_read_or_refused_in_whole_lines(path: tuple[Any, ...]) -> None:
+    """Never a traceback; each mistake one line, with its place."""
+    wrong = []
+    for junk in JUNK:
+        try:
+            config.read("net.yaml", document=with_junk(path, junk))
+        except ConfigError as error:
+            if not all(re.match(r"net\.yaml(:\d+:\d+)?: \S.*$", message) for message in str(error).split("\n")):
+                wrong.append(f"{junk!r}: {error}")
+        except DltrainError:
+            pass
+        except Exception as error:
+            wrong.append(f"{junk!r}: {error!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    (changed("type: SGD", "type: [SGD]"), "6:16: solver: "), (changed("source: digits", "source: {type: [digits]}"), "2:23: data: source: "),
+    (changed("source: digits", "source: null"), "2:16: data: "),
+    ("data: {source: digits}\nnet: 5\nsolver: {type: SGD, base_lr: 1, max_iter: 1}", "2:6: net: must be a list of layers"),
+    (changed("max_epochs: 1", "max_epochs: 1, param: 3"), "6:57: solver: "),
+    (changed("max_epochs: 1", "max_epochs: 1, display: {interval: 1e-9 epochs}"), "6:69: solver: "),
+    (changed("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: step, gamma: 1, stepsize: 20 min}"), "6:79: solver (SGD): lr_policy (step): "),
+    (changed("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: warmup, iterations: 1 h}"), "6:74: solver (SGD): lr_policy (warmup): "),
+    (changed("base_lr: 0.1, max_epochs: 1", "base_lr: 0.1, max_time: 1 h, lr_policy: {type: poly, power: 1}"), "6:62: solver: "),
+    (changed("max_epochs: 1", "max_epochs: 1, display: 20 min"), "6:59: solver: display "),
+    (changed("batch_size: 64", "train: {hold_out: 5}"), "2:32: data: train: "),
+    (changed("batch_size: 64", "val: {hold_out: 2.5}"), "2:40: data: "),
+    (changed("batch_size: 64", "transform: [{scale: 2, value: 3}]"), "2:47: data: transform"),
+    (changed("num_output: 10", "num_output: 10, phase: []"), "4:60: layer 'ip1' (InnerProduct): 'phase' "),
+])  # fmt: skip
+def test_what_cannot_be_meant_is_refused_before_anything_runs(text: str, told: str) -> None:
+    found = mistakes(text)
+    assert len(found) == 1, found
+    assert found[0].startswith(f"net.yaml:{told}")
+
+
+def test_a_text_with_a_line_break_is_told_in_one_line() -> None:
+    assert len(mistakes(changed("name: t", 'name: "a\\nb"'))) == 1
+    assert len(mistakes(changed("num_output: 10", 'num_output: 10, "a\\nb": 1'))) == 1
+    assert len(mistakes(changed("type: InnerProduct", 'type: "a\\nb"'))) == 1
+    assert len(mistakes(changed("[ip1, label]", '["a\\nb", label]'))) == 1
+
+
+def test_long_values_are_cut() -> None:
+    assert show("x" * 100) == "'" + "x" * 56 + "…"
+    assert show(list(range(100))).startswith("[0, 1, 2, ") and len(show(list(range(100)))) == 58
+    assert show({"a": None, "b": True, "ü": "é"}) == '{"a": null, "b": true, "ü": "é"}'
+
+
+def test_every_choice_of_a_dataclass_has_its_registry() -> None:
+    for place, (name, mark) in product(PLACES, [("lr_policy", "POLICIES"), ("filler", "FILLERS"), ("source", "SOURCES"), ("transform", "TRANSFORMS")]):
+        found = {key: getattr(registry, chosen.registry) for cls in place.classes for key, chosen in choices(cls).items()}
+        assert found.get(name, getattr(registry, mark)) is getattr(registry, mark)
+
+
+def test_a_value_that_is_no_mapping_is_refused() -> None:
+    document = Document("net.yaml")
+    assert check(document, sections.EngineKeys, 5, ("engine",), "engine") is None
+    assert list(document.mistakes.values()) == ["net.yaml: engine: must be a mapping {key: value}, not 5"]

@@ -3,7 +3,11 @@
     y[n,oh,ow,o] = b[o] + sum over kh,kw,c of x[n, oh*s-p+kh*d, ow*s-p+kw*d, c] * w[o,kh,kw,c]
 A batch is worked through in chunks of samples whose patches fit the scratch.
 """
-from typing import NamedTuple
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,10 +16,13 @@ from dltrain.ops.cpu.patches import add_bias, col2im, copy_interior, im2col, sum
 from dltrain.ops.cpu.pooling import max_pool, max_unpool
 from dltrain.ops.cpu.sparse import winner_gradient
 
-BUDGET = 1 << 21            # floats of scratch for one chunk; one sample may take more
-LINE = 16                   # floats in a cache line, to which scratch arrays are aligned
-FEW_TAPS = 75               # the direct kernels beat patches up to about here
-SPARSITY = 3                # plane places per window from which winners alone pay
+BUDGET = 1 << 21  # floats of scratch for one chunk; one sample may take more
+LINE = 16  # floats in a cache line, to which scratch arrays are aligned
+FEW_TAPS = 75  # the direct kernels beat patches up to about here
+SPARSITY = 3  # plane places per window from which winners alone pay
+
+
+Sizes = tuple[int, ...]
 
 
 class Pool(NamedTuple):
@@ -35,13 +42,14 @@ class Geometry(NamedTuple):
     dilation: tuple[int, int] = (1, 1)
     group: int = 1
 
-    def plane(self, height, width):
+    def plane(self, height: int, width: int) -> tuple[int, int]:
         """Output (height, width)."""
         axes = zip((height, width), *self[:4], strict=True)
-        return tuple((size + 2 * p - (d * (k - 1) + 1)) // s + 1 for size, k, s, p, d in axes)
+        rows, columns = ((size + 2 * p - (d * (k - 1) + 1)) // s + 1 for size, k, s, p, d in axes)
+        return rows, columns
 
     @property
-    def pointwise(self):
+    def pointwise(self) -> bool:
         """Whether the image itself is the patch matrix."""
         return self.kernel == (1, 1) and self.stride == (1, 1) and self.pad == (0, 0)
 
@@ -49,31 +57,33 @@ class Geometry(NamedTuple):
 class Plan:
     """Chunk length and scratch arrays of one convolution."""
 
-    def __init__(self, x_shape, w_shape, geometry, pooled):
+    def __init__(self, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pooled: bool) -> None:
         N, H, W, C = x_shape
         self.geometry = geometry
         self.outputs, self.patch = w_shape[0], w_shape[1] * w_shape[2] * w_shape[3]
         self.plane = OH, OW = geometry.plane(H, W)
         self.image = (H + 2 * geometry.pad[0], W + 2 * geometry.pad[1], C)
-        each = [0 if geometry.pad == (0, 0) else self.image[0] * self.image[1] * C,
-                0 if geometry.pointwise else OH * OW * self.patch * geometry.group,
-                OH * OW * self.outputs if pooled else 0]
-        self.chunk = min(N, max(1, BUDGET // max(1, sum(each))))     # grows with N only
+        each = [
+            0 if geometry.pad == (0, 0) else self.image[0] * self.image[1] * C,
+            0 if geometry.pointwise else OH * OW * self.patch * geometry.group,
+            OH * OW * self.outputs if pooled else 0,
+        ]
+        self.chunk = min(N, max(1, BUDGET // max(1, sum(each))))  # grows with N only
         self.sizes = [self.chunk * size for size in each] + [self.outputs * self.patch]
 
-    def arrays(self, scratch):
+    def arrays(self, scratch: Any) -> list[Any]:
         """Flat parts of scratch: bordered image, patches, output plane, weight gradient."""
         return carve(scratch, self.sizes)
 
-    def bordered(self, x, image):
+    def bordered(self, x: Any, image: Any) -> Any:
         """The samples x inside their zero border, in scratch if there is one."""
         if not image.size:
             return x
-        full = image[:len(x) * image.size // self.chunk].reshape(len(x), *self.image)
+        full = image[: len(x) * image.size // self.chunk].reshape(len(x), *self.image)
         copy_interior(x, full, (0, 0), self.geometry.pad, x.shape[1:3])
         return full
 
-    def patches(self, x, image, col):
+    def patches(self, x: Any, image: Any, col: Any) -> Any:
         """The patch matrix (G,P,K) of the samples x, built in scratch where needed."""
         g = self.geometry
         if g.pointwise:
@@ -82,37 +92,37 @@ class Plan:
         im2col(self.bordered(x, image), col, self.plane, g.kernel, g.stride, g.dilation)
         return col
 
-    def matrix(self, col, n):
+    def matrix(self, col: Any, n: int) -> Any:
         """The first n samples' patch matrix (G,P,K) in the flat array col."""
         G, P = self.geometry.group, n * self.plane[0] * self.plane[1]
-        return col[:G * P * self.patch].reshape(G, P, self.patch)
+        return col[: G * P * self.patch].reshape(G, P, self.patch)
 
-    def grouped(self, a):
+    def grouped(self, a: Any) -> Any:
         """NHWC array as (G, P, C/G), one matrix a group."""
         G = self.geometry.group
         return a.reshape(-1, G, a.shape[-1] // G).transpose(1, 0, 2)
 
-    def spread(self, col, image, dx):
+    def spread(self, col: Any, image: Any, dx: Any) -> None:
         """dx <- patches added at their places, without the border."""
         g = self.geometry
         target = dx
         if image.size:
-            target = image[:len(dx) * image.size // self.chunk].reshape(len(dx), *self.image)
+            target = image[: len(dx) * image.size // self.chunk].reshape(len(dx), *self.image)
         col2im(col, target, self.plane, g.kernel, g.stride, g.dilation)
         if image.size:
             copy_interior(target, dx, g.pad, (0, 0), dx.shape[1:3])
 
 
-def carve(scratch, sizes):
+def carve(scratch: Any, sizes: list[int]) -> list[Any]:
     """Flat, cache-line aligned parts of the scratch, of the given sizes."""
     at, parts = -scratch.ctypes.data // scratch.itemsize % LINE, []
     for size in sizes:
-        parts.append(scratch[at:at + size])
+        parts.append(scratch[at : at + size])
         at += -(-size // LINE) * LINE
     return parts
 
 
-def scratch_size(x_shape, w_shape, geometry, pool=None):
+def scratch_size(x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pool: Pool | None = None) -> int:
     """Floats of scratch that one worker needs for these shapes, or for fewer samples."""
     sizes = Plan(x_shape, w_shape, geometry, pool is not None).sizes
     if direct(geometry, w_shape, pool):
@@ -121,7 +131,7 @@ def scratch_size(x_shape, w_shape, geometry, pool=None):
     return sum(-(-size // LINE) * LINE for size in sizes) + LINE
 
 
-def product(a, b, out):
+def product(a: Any, b: Any, out: Any) -> None:
     """out = a b for each group; np.dot frees the GIL whatever the size, np.matmul does not."""
     if len(a) == 1:
         np.dot(a[0], b[0], out=out[0])
@@ -129,13 +139,18 @@ def product(a, b, out):
         np.matmul(a, b, out=out)
 
 
-def direct(geometry, w_shape, pool):
+def direct(geometry: Geometry, w_shape: Sizes, pool: Pool | None) -> bool:
     """Whether the kernels of direct.py take this layer: few taps, stride 1, 2x2 pooling."""
-    return (pool is not None and pool.kernel == (2, 2) and geometry.stride == (1, 1)
-            and geometry.group == 1 and w_shape[1] * w_shape[2] * w_shape[3] <= FEW_TAPS)
+    return (
+        pool is not None
+        and pool.kernel == (2, 2)
+        and geometry.stride == (1, 1)
+        and geometry.group == 1
+        and w_shape[1] * w_shape[2] * w_shape[3] <= FEW_TAPS
+    )
 
 
-def direct_sizes(x_shape, w_shape, geometry):
+def direct_sizes(x_shape: Sizes, w_shape: Sizes, geometry: Geometry) -> list[int]:
     """Floats of the direct kernels' bordered image and output planes (of one sample)."""
     _, H, W, C = x_shape
     pitch = W + 2 * geometry.pad[1]
@@ -143,29 +158,30 @@ def direct_sizes(x_shape, w_shape, geometry):
     return [(H + 2 * geometry.pad[0]) * pitch * C, -(-w_shape[0] // CHANNELS) * CHANNELS * plane]
 
 
-def direct_parts(x, w, geometry, scratch):
+def direct_parts(x: Any, w: Any, geometry: Geometry, scratch: Any) -> tuple[Any, ...]:
     """Image and planes in scratch, output height and width, and the kernels' geometry."""
     image, plane = carve(scratch, direct_sizes(x.shape, w.shape, geometry))
     channels = -(-len(w) // CHANNELS) * CHANNELS
-    return (image, plane.reshape(channels, -1), geometry.plane(*x.shape[1:3]),
-            (geometry.kernel, geometry.pad, geometry.dilation))
+    return (image, plane.reshape(channels, -1), geometry.plane(*x.shape[1:3]), (geometry.kernel, geometry.pad, geometry.dilation))
 
 
-def conv_forward(x, w, b, y, geometry, scratch, after=None):
+def conv_forward(
+    x: Any, w: Any, b: Any, y: Any, geometry: Geometry, scratch: Any, after: Callable[[Any], None] | None = None
+) -> None:
     """y = conv(x, w) + b (b may be None); `after` works on each finished part of y while it is in the cache."""
     plan = Plan(x.shape, w.shape, geometry, False)
     image, col, _, _ = plan.arrays(scratch)
     weights = w.reshape(geometry.group, -1, plan.patch).transpose(0, 2, 1)
     for i in range(0, len(x), max(1, plan.chunk)):
-        part = y[i:i + plan.chunk]
-        product(plan.patches(x[i:i + plan.chunk], image, col), weights, plan.grouped(part))
+        part = y[i : i + plan.chunk]
+        product(plan.patches(x[i : i + plan.chunk], image, col), weights, plan.grouped(part))
         if b is not None:
             add_bias(part.reshape(-1, plan.outputs), b)
         if after is not None:
             after(part)
 
 
-def conv_pool_forward(x, w, b, y, winner, geometry, pool, scratch):
+def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geometry, pool: Pool, scratch: Any) -> None:
     """y = maxpool(conv(x, w)) + b and the winner's place in the convolution's plane."""
     if direct(geometry, w.shape, pool):
         parts = direct_parts(x, w, geometry, scratch)
@@ -175,21 +191,23 @@ def conv_pool_forward(x, w, b, y, winner, geometry, pool, scratch):
     image, col, plane, _ = plan.arrays(scratch)
     weights = w.reshape(geometry.group, -1, plan.patch).transpose(0, 2, 1)
     for i in range(0, len(x), max(1, plan.chunk)):
-        part = x[i:i + plan.chunk]
-        full = plane[:len(part) * plane.size // plan.chunk].reshape(len(part), *plan.plane, -1)
+        part = x[i : i + plan.chunk]
+        full = plane[: len(part) * plane.size // plan.chunk].reshape(len(part), *plan.plane, -1)
         product(plan.patches(part, image, col), weights, plan.grouped(full))
-        max_pool(full, b, y[i:i + plan.chunk], winner[i:i + plan.chunk], *pool)
+        max_pool(full, b, y[i : i + plan.chunk], winner[i : i + plan.chunk], *pool)
 
 
-def conv_backward(x, dy, w, dx, dw, db, geometry, scratch):
+def conv_backward(x: Any, dy: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, scratch: Any) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_forward."""
     plan = Plan(x.shape, w.shape, geometry, False)
-    _gradients(plan, x, lambda i, n, _: dy[i:i + n], w, dx, dw, scratch)
+    _gradients(plan, x, lambda i, n, _: dy[i : i + n], w, dx, dw, scratch)
     if db is not None:
         sum_rows(dy.reshape(-1, plan.outputs), db)
 
 
-def conv_pool_backward(x, dy, winner, w, dx, dw, db, geometry, pool, scratch):
+def conv_pool_backward(
+    x: Any, dy: Any, winner: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, pool: Any, scratch: Any
+) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_pool_forward."""
     if dw is not None and direct(geometry, w.shape, pool):
         parts = direct_parts(x, w, geometry, scratch)
@@ -200,9 +218,9 @@ def conv_pool_backward(x, dy, winner, w, dx, dw, db, geometry, pool, scratch):
         _winners_only(plan, x, dy, winner, dw, scratch)
         dw = None
 
-    def unpooled(i, n, plane):
-        full = plane[:n * plane.size // plan.chunk].reshape(n, *plan.plane, -1)
-        max_unpool(dy[i:i + n], winner[i:i + n], full)
+    def unpooled(i: int, n: int, plane: Any) -> Any:
+        full = plane[: n * plane.size // plan.chunk].reshape(n, *plan.plane, -1)
+        max_unpool(dy[i : i + n], winner[i : i + n], full)
         return full
 
     _gradients(plan, x, unpooled, w, dx, dw, scratch)
@@ -210,26 +228,32 @@ def conv_pool_backward(x, dy, winner, w, dx, dw, db, geometry, pool, scratch):
         sum_rows(dy.reshape(-1, plan.outputs), db)
 
 
-def sparse(plan, dy):
+def sparse(plan: Plan, dy: Any) -> bool:
     """Whether winners are few enough for sparse.py, and their patches runs of the image."""
     g = plan.geometry
-    return (g.group == 1 and g.dilation[1] == 1
-            and SPARSITY * dy.shape[1] * dy.shape[2] <= plan.plane[0] * plan.plane[1])
+    return g.group == 1 and g.dilation[1] == 1 and SPARSITY * dy.shape[1] * dy.shape[2] <= plan.plane[0] * plan.plane[1]
 
 
-def _winners_only(plan, x, dy, winner, dw, scratch):
+def _winners_only(plan: Plan, x: Any, dy: Any, winner: Any, dw: Any, scratch: Any) -> None:
     """dw of conv_pool_backward from the winners' patches, without a patch matrix."""
     g = plan.geometry
     image, _, _, _ = plan.arrays(scratch)
     dw[...] = 0
     for i in range(0, len(x), max(1, plan.chunk)):
         part = slice(i, i + plan.chunk)
-        winner_gradient(plan.bordered(x[part], image), dy[part], winner[part],
-                        dw.reshape(plan.outputs, g.kernel[0], -1), plan.plane[1],
-                        g.kernel, g.stride, g.dilation)
+        winner_gradient(
+            plan.bordered(x[part], image),
+            dy[part],
+            winner[part],
+            dw.reshape(plan.outputs, g.kernel[0], -1),
+            plan.plane[1],
+            g.kernel,
+            g.stride,
+            g.dilation,
+        )
 
 
-def _gradients(plan, x, gradient, w, dx, dw, scratch):
+def _gradients(plan: Plan, x: Any, gradient: Callable[[int, int, Any], Any], w: Any, dx: Any, dw: Any, scratch: Any) -> None:
     """dw = dy' col and dx = col2im(dy w), chunk by chunk; gradient(i, n, plane) gives dy."""
     if dw is None and dx is None:
         return
@@ -239,7 +263,7 @@ def _gradients(plan, x, gradient, w, dx, dw, scratch):
     weights = w.reshape(plan.geometry.group, -1, plan.patch)
     more = more.reshape(weights.shape)
     for i in range(0, len(x), max(1, plan.chunk)):
-        part = x[i:i + plan.chunk]
+        part = x[i : i + plan.chunk]
         dy = plan.grouped(gradient(i, len(part), plane))
         if dw is not None:
             total = dw.reshape(weights.shape)
@@ -247,7 +271,7 @@ def _gradients(plan, x, gradient, w, dx, dw, scratch):
             if i:
                 np.add(total, more, out=total)
         if dx is not None:
-            target = dx[i:i + plan.chunk]
+            target = dx[i : i + plan.chunk]
             if plan.geometry.pointwise:
                 product(dy, weights, plan.grouped(target))
             else:

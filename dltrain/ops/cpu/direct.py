@@ -6,6 +6,7 @@ a tap t = (kh, kw, c) is one offset into the flat image, and a whole plane is on
 Places with ow beyond the output's width mean nothing: never read, and zero in a gradient.
 Channels go two and taps five at a time: ten products for five loads.
 """
+
 import numpy as np
 from numba import njit
 
@@ -52,10 +53,10 @@ def correlate(image, weights, offsets, plane, size):
     for o in range(0, O, CHANNELS):
         p, q = U(o * plane.shape[1]), U((o + 1) * plane.shape[1])
         for k in range(0, K, TAPS):
-            s0, s1, s2, s3, s4 = offsets[k:k + TAPS]
-            i, j = U(o * K + k), U((o + 1) * K + k)
-            a0, a1, a2, a3, a4 = w[i], w[i + U(1)], w[i + U(2)], w[i + U(3)], w[i + U(4)]
-            b0, b1, b2, b3, b4 = w[j], w[j + U(1)], w[j + U(2)], w[j + U(3)], w[j + U(4)]
+            s0, s1, s2, s3, s4 = offsets[k : k + TAPS]
+            u, v = U(o * K + k), U((o + 1) * K + k)
+            a0, a1, a2, a3, a4 = w[u], w[u + U(1)], w[u + U(2)], w[u + U(3)], w[u + U(4)]
+            b0, b1, b2, b3, b4 = w[v], w[v + U(1)], w[v + U(2)], w[v + U(3)], w[v + U(4)]
             for i in range(U(size)):
                 x0, x1, x2 = image[s0 + i], image[s1 + i], image[s2 + i]
                 x3, x4 = image[s3 + i], image[s4 + i]
@@ -71,7 +72,7 @@ def add_products(image, plane, offsets, dw, size):
     for o in range(0, O, CHANNELS):
         p, q = U(o * plane.shape[1]), U((o + 1) * plane.shape[1])
         for k in range(0, K, TAPS):
-            s0, s1, s2, s3, s4 = offsets[k:k + TAPS]
+            s0, s1, s2, s3, s4 = offsets[k : k + TAPS]
             a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = np.float32(0)
             for i in range(U(size)):
                 x0, x1, x2 = image[s0 + i], image[s1 + i], image[s2 + i]

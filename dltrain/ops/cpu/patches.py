@@ -5,11 +5,11 @@ With p = (n, oh, ow) and t = (kh, kw, c) inside group g:
     col[g, p, t] = x[n, oh*SH + kh*DH, ow*SW + kw*DW, g*C/G + c]
 All flat indices are unsigned: that spares the wrap-around test and lets LLVM vectorise.
 """
+
 import numpy as np
 from numba import njit
 
-OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False,
-           "fastmath": {"contract", "reassoc", "nsz"}}
+OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False, "fastmath": {"contract", "reassoc", "nsz"}}
 U = np.uint64
 
 
@@ -41,7 +41,7 @@ def im2col(x, col, plane, kernel, stride, dilation):
     OH, OW = plane
     KH, KW = kernel
     G, P, K = col.shape
-    merged = G == 1 and dilation[1] == 1          # a kernel row is one run of x
+    merged = G == 1 and dilation[1] == 1  # a kernel row is one run of x
     run = U(KW * C if merged else C // G)
     taps = 1 if merged else KW
     src = x.reshape(-1)
@@ -113,9 +113,9 @@ def sum_rows(y, total):
         r = U(p * 8 * O)
         for o in range(O1):
             i = r + o
-            total[o] += (((flat[i] + flat[i + O1]) + (flat[i + U(2) * O1] + flat[i + U(3) * O1]))
-                         + ((flat[i + U(4) * O1] + flat[i + U(5) * O1])
-                            + (flat[i + U(6) * O1] + flat[i + U(7) * O1])))
+            total[o] += ((flat[i] + flat[i + O1]) + (flat[i + U(2) * O1] + flat[i + U(3) * O1])) + (
+                (flat[i + U(4) * O1] + flat[i + U(5) * O1]) + (flat[i + U(6) * O1] + flat[i + U(7) * O1])
+            )
     for p in range(P // 8 * 8, P):
         r = U(p * O)
         for o in range(O1):

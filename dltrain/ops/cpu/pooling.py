@@ -2,6 +2,7 @@
 
 A window (kernel, stride, pad) covers rows ph*s - p up to ph*s - p + k, clipped to the image.
 """
+
 import numpy as np
 from numba import njit
 
@@ -49,7 +50,7 @@ def max_pool(x, b, y, winner, kernel, stride, pad):
 
 @njit(**OPTIONS)
 def max_unpool(dy, winner, dx):
-    """dx = 0, then dx[winner] += dy: the gradient of max_pool."""
+    """dx = 0, then dx[winner] += dy: the gradient of max_pool.  A winner below 0 (of a window with no element) gives nothing."""
     N, PH, PW, C = dy.shape
     size = U(dx.shape[1] * dx.shape[2] * C)
     src, where, dst = dy.reshape(-1), winner.reshape(-1), dx.reshape(-1)
@@ -61,7 +62,8 @@ def max_unpool(dy, winner, dx):
             dst[plane + i] = 0.0
         for _ in range(PH * PW):
             for c in range(channels):
-                dst[plane + U(where[t + c]) * channels + c] += src[t + c]
+                if where[t + c] >= 0:
+                    dst[plane + U(where[t + c]) * channels + c] += src[t + c]
             t += channels
 
 

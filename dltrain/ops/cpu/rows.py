@@ -8,6 +8,7 @@ from dltrain.ops.cpu.patches import OPTIONS, U
 
 TINY = F(np.finfo(np.float32).tiny)
 M0, M1, W0, W1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57), np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+NAN = F(np.nan)  # what a label that is no class makes, so that the run stops instead of reaching into other memory
 LOW, HIGH = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
@@ -45,7 +46,8 @@ def loss_rows(prob, label, ignore, loss):
     """loss[r] = -log max(prob[r, label[r]], least), 0 where the label is `ignore`"""
     for r in range(prob.shape[0]):
         k = label[r]
-        p = prob[r, max(k, 0)] if k != ignore else F(1.0)
+        known = 0 <= k < prob.shape[1]
+        p = F(1.0) if k == ignore else (prob[r, k] if known else NAN)
         loss[r] = -log(TINY if p < TINY else p)
 
 
@@ -55,11 +57,12 @@ def loss_rows_dx(prob, label, ignore, scale, dx):
     for r in range(prob.shape[0]):
         a, b = prob[r], dx[r]
         k = label[r]
-        s = F(0.0) if k == ignore else scale
+        known = 0 <= k < a.size
+        s = scale if known else NAN
         for c in range(a.size):
-            b[c] = a[c] * s
-        if k != ignore:
-            b[max(k, 0)] -= s
+            b[c] = F(0.0) if k == ignore else a[c] * s
+        if known and k != ignore:
+            b[k] -= s
 
 
 @njit(**OPTIONS)
@@ -70,7 +73,10 @@ def hit_rows(x, label, ignore, top_k, hit):
         if k == ignore:
             hit[r] = F(0.0)
             continue
-        own, rivals = x[r, max(k, 0)], -1
+        if not 0 <= k < x.shape[1]:
+            hit[r] = NAN
+            continue
+        own, rivals = x[r, k], -1
         for c in range(x.shape[1]):
             rivals += 1 if x[r, c] >= own else 0
         hit[r] = F(1.0) if rivals < top_k else F(0.0)

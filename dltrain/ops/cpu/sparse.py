@@ -3,12 +3,13 @@
 Only the winners of the pooling have a gradient, so instead of a product over the whole plane
     dw[o] = sum over windows of dy[n, ph, pw, o] * (patch of x under the winner)
 """
+
 import numpy as np
 from numba import njit
 
 from dltrain.ops.cpu.patches import OPTIONS, U
 
-PATCHES = 8                                   # patches added in one pass over dw[o]
+PATCHES = 8  # patches added in one pass over dw[o]
 
 
 @njit(**OPTIONS)
@@ -33,7 +34,7 @@ def winner_gradient(x, dy, winner, dw, width, kernel, stride, dilation):
     for i in range(height * width):
         places[i] = (i // width * stride[0] * W + i % width * stride[1]) * C
     for n in range(N):
-        image = src[n * H * W * C:(n + 1) * H * W * C]
+        image = src[n * H * W * C : (n + 1) * H * W * C]
         for o in range(O):
             for j in range(0, windows, PATCHES):
                 pick(gradient, where, n * windows * O + o, O, windows, j, places, g, at)
@@ -42,10 +43,9 @@ def winner_gradient(x, dy, winner, dw, width, kernel, stride, dilation):
                 q = U(o * kernel[0]) * run
                 for _ in range(kernel[0]):
                     for i in range(run):
-                        out[q + i] += (((g0 * image[a + i] + g1 * image[b + i])
-                                        + (g2 * image[c + i] + g3 * image[d + i]))
-                                       + ((g4 * image[e + i] + g5 * image[f + i])
-                                          + (g6 * image[k + i] + g7 * image[m + i])))
+                        out[q + i] += ((g0 * image[a + i] + g1 * image[b + i]) + (g2 * image[c + i] + g3 * image[d + i])) + (
+                            (g4 * image[e + i] + g5 * image[f + i]) + (g6 * image[k + i] + g7 * image[m + i])
+                        )
                     q += run
                     a, b, c, d = a + step, b + step, c + step, d + step
                     e, f, k, m = e + step, f + step, k + step, m + step

@@ -1,0 +1,33 @@
+"""python -m benchmarks cpu [--net lenet] [--json FILE]"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from benchmarks.nets import NETS
+from benchmarks.race import race, table
+
+
+@click.group()
+def cli() -> None:
+    """Benchmarks; numbers of a shared machine are noisy, so look at the ratios."""
+
+
+@cli.command()
+@click.option("--net", "names", multiple=True, type=click.Choice(list(NETS)), help="Which nets; all where none is given.")
+@click.option("--peer", "peers", multiple=True, type=click.Choice(["eager", "compile"]), help="PyTorch how; eager where none is given.")
+@click.option("--threads", default=0, help="Threads for everybody; 0: one a core.")
+@click.option("--rounds", default=15, show_default=True, help="How often the sides take turns.")
+@click.option("--json", "file", type=click.Path(dir_okay=False), help="Also write all times here.")
+def cpu(names: tuple[str, ...], peers: tuple[str, ...], threads: int, rounds: int, file: str | None) -> None:
+    """A training step (forward, backward, SGD with momentum and decay), data in memory."""
+    results = [race(name, ("ours", *(peers or ("eager",))), threads, rounds) for name in names or tuple(NETS)]
+    click.echo(table(results))
+    if file:
+        Path(file).write_text(json.dumps(results, indent=2) + "\n")
+
+
+cli()

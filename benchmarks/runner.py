@@ -1,0 +1,83 @@
+"""One side of a race, a process of its own: reads a number of steps from stdin, answers with their times in seconds.
+
+python -m benchmarks.runner ours|eager|compile NET THREADS
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.nets import NETS, RATES, Bench
+
+WARM_UP = 20
+
+
+def ours(bench: Bench, threads: int) -> tuple[Callable[[], object], str]:
+    import dltrain.catalogue  # noqa: F401
+    from dltrain.devices import blas_words
+    from dltrain.engine import Engine
+    from dltrain.lines import read_lines
+    from dltrain.marks import parse
+    from dltrain.net import Net
+    from dltrain.ops.cpu import Cpu
+    from dltrain.registry import SOLVERS
+    from dltrain.tensor import Shape
+
+    document = parse(bench.yaml)
+    lines = read_lines(document, document.value, {})
+    document.raise_mistakes()
+    net = Net(lines, {"data": Shape(bench.batch[1:]), "label": Shape((), "index")}, bench.batch[0])
+    solver = SOLVERS["SGD"](base_lr=RATES["lr"], momentum=RATES["momentum"], weight_decay=RATES["decay"])
+    engine = Engine(net, Cpu(threads), solver)
+    engine.initialise(1)
+    x, label = batch(bench)
+    feed = {"data": x, "label": label.astype(np.int32)}
+    return lambda: engine.step([feed], RATES), ", ".join(blas_words())
+
+
+def torch_side(bench: Bench, threads: int, compiled: bool) -> tuple[Callable[[], object], str]:
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    net = bench.torch(torch.nn)
+    run = torch.compile(net) if compiled else net
+    loss = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), RATES["lr"], RATES["momentum"], weight_decay=RATES["decay"])
+    x, label = (torch.from_numpy(array) for array in batch(bench))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(run(x), label).backward()
+        optimizer.step()
+
+    return step, f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def batch(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.random(bench.batch, np.float32), rng.integers(0, bench.classes, bench.batch[0])
+
+
+def main(side: str, name: str, threads: int) -> None:
+    made = ours(NETS[name], threads) if side == "ours" else torch_side(NETS[name], threads, side == "compile")
+    step, about = made
+    for _ in range(WARM_UP):
+        step()
+    print(json.dumps({"about": about}), flush=True)
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
+        print(json.dumps(times), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
