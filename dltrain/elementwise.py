@@ -22,6 +22,7 @@ class Elementwise(Layer):
     monotone: bool = False  # f never falls: the plan may change its place with a maximum
 
     def setup(self, x: Shape) -> Shape:
+        self.real(x)
         return x
 
     def forward(self, x: Blob, y: Blob) -> None:

@@ -79,14 +79,17 @@ class Span:
 
     def iterations(self, per_epoch: Fraction) -> int:
         """In iterations, at `per_epoch` of them an epoch; an epoch ends at the first iteration that completes it."""
+        return max(1, ceil(self.length(per_epoch)))
+
+    def length(self, per_epoch: Fraction) -> Fraction:
+        """In iterations, exactly: an epoch is rarely a whole number of them."""
         if self.unit == "seconds":
             raise ValueError("a time has no length in iterations")
-        amount = Fraction(self.amount).limit_denominator(10**6)
-        return max(1, ceil(amount * per_epoch if self.unit == "epochs" else amount))
+        return Fraction(self.amount).limit_denominator(10**6) * (per_epoch if self.unit == "epochs" else 1)
 
     def due(self, iteration: int, per_epoch: Fraction) -> bool:
         """True where a whole number of these spans has been completed by this iteration and not by the one before."""
-        length = Fraction(self.amount).limit_denominator(10**6) * (per_epoch if self.unit == "epochs" else 1)
+        length = self.length(per_epoch)
         return iteration // length > (iteration - 1) // length
 
 

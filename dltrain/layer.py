@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol
 
+from dltrain.errors import Refusal
 from dltrain.ops.signature import Tracer
 from dltrain.registry import LAYERS
 from dltrain.tensor import Blob, DType, Param, Shape, Tensor
@@ -79,6 +80,21 @@ class Layer:
     def tally(self, size: int = 2) -> Tensor:
         """The sums behind a score, added up over batches: (total, weight), or what `score` is a function of."""
         return self.site.tally(self, "sums", size)
+
+    @staticmethod
+    def real(*bottoms: Shape) -> None:
+        """Refuses bottoms of integers, such as labels, where only real numbers make sense."""
+        for x in bottoms:
+            if x.dtype != "float":
+                raise Refusal("bottom", f"needs real numbers, not the integers of {x}")
+
+    @staticmethod
+    def class_axis(axis: int, x: Shape) -> int:
+        """An axis that counts classes, from the front; refused where there is none such after the sample axis."""
+        at = axis + len(x) if axis < 0 else axis
+        if not 0 < at < len(x):
+            raise Refusal("axis", f"{axis} is not an axis of {x} after the sample axis")
+        return at
 
     @staticmethod
     def score(sums: Any) -> float:

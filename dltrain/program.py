@@ -50,6 +50,8 @@ class Pool:
         """Blocks until all workers are through; raises what a worker raised."""
         if self.errors:
             raise self.errors[0]
+        if not segments:
+            return
         self.segments = segments
         self.start.wait()
         self.work(0)

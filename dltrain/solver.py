@@ -29,7 +29,20 @@ class Horizon:
     per_epoch: Fraction
 
     def count(self, span: Span) -> int:
+        """A span in whole iterations, rounded up."""
         return span.iterations(self.per_epoch)
+
+    def done(self, iteration: int, span: Span) -> int:
+        """How many of these spans are over after so many iterations."""
+        return int(iteration // span.length(self.per_epoch))
+
+
+def power(x: float, y: float) -> float:
+    """x ^ y, infinite where it is too large."""
+    try:
+        return float(x**y)
+    except OverflowError:
+        return float("inf")
 
 
 class Policy:

@@ -60,7 +60,7 @@ class Trial:
 
     def grad_of(self, index: int, shape: Shape) -> Tensor | None:
         fixed = Builder.is_fixed(self.layer, index) or shape.dtype != "float"
-        return None if fixed else Tensor(f"dx{index}", shape)
+        return None if fixed or not self.layer.train or self.layer.kind == "metric" else Tensor(f"dx{index}", shape)
 
     def run(
         self, xs: Sequence[Array], dys: Sequence[Array], params: dict[str, Array], step: int = 0
@@ -95,8 +95,9 @@ def samples(layer: Layer, shapes: Sequence[Shape], seed: int = 0, classes: int =
     rng = np.random.default_rng(seed)
     trial = Trial(layer, shapes)
     xs: list[Array] = []
-    for shape in shapes:
-        spaced = (rng.permutation(shape.count) - shape.count / 2 + 0.25) * (2.0 / max(shape.count, 8))
+    for index, shape in enumerate(shapes):
+        places = rng.permutation(shape.count) - shape.count / 2 + (index + 0.25) / len(shapes)
+        spaced = places * (2.0 / max(shape.count, 8))
         xs.append(rng.integers(0, classes, shape) if shape.dtype == "index" else spaced.reshape(shape))
     params = {part.role: rng.standard_normal(part.shape) for part in trial.store.segments.values()}
     return xs, params

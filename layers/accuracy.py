@@ -25,9 +25,8 @@ class Accuracy(Layer):
     ignore_label: int | None = None
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
-        self.at = self.axis + len(x) if self.axis < 0 else self.axis
-        if not 0 < self.at < len(x):
-            raise Refusal("axis", f"{self.axis} is not an axis of {x} after the sample axis")
+        self.real(x)
+        self.at = self.class_axis(self.axis, x)
         places = (*x[: self.at], *x[self.at + 1 :])
         if tuple(label) != places or label.dtype == "float":
             raise Refusal("bottom", f"the label must be {Shape(places)} integers for scores of {x}, not {label} of {label.dtype}")

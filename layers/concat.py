@@ -20,6 +20,8 @@ class Concat(Layer):
         if not 0 <= self.at < len(x):
             raise Refusal("axis", f"{self.axis} is not an axis of {x}")
         for other in xs[1:]:
+            if other.dtype != x.dtype:
+                raise Refusal("bottom", f"{x} of {x.dtype} and {other} of {other.dtype} do not go together")
             if len(other) != len(x) or any(a != b for i, (a, b) in enumerate(zip(x, other)) if i != self.at):
                 raise Refusal("bottom", f"sizes differ outside axis {self.at}: {x} and {other}")
         return Shape((*x[: self.at], sum(other[self.at] for other in xs), *x[self.at + 1 :]), x.dtype)

@@ -26,6 +26,7 @@ class Convolution(Layer):
     bias_term: bool = True
 
     def setup(self, x: Shape) -> Shape:
+        self.real(x)
         self.window = self.geometry(x)
         if x[1] % self.group:
             raise Refusal("group", f"{self.group} does not divide the bottom's {x[1]} channels")

@@ -23,6 +23,7 @@ class Dropout(Layer):
     dropout_ratio: Annotated[float, Gt(0), Lt(1)] = 0.5
 
     def setup(self, x: Shape) -> Shape:
+        self.real(x)
         self.key = philox.key(self.seed, f"dropout {self.name}")
         return x
 

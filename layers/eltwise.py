@@ -21,6 +21,7 @@ class Eltwise(Layer):
     coeff: tuple[Finite, ...] = ()
 
     def setup(self, *xs: Shape) -> Shape:
+        self.real(*xs)
         if len(xs) < 2:
             raise Refusal("bottom", "needs two bottoms or more")
         for x in xs[1:]:

@@ -19,9 +19,7 @@ class EuclideanLoss(Layer):
     def setup(self, a: Shape, b: Shape, weight: Shape | None = None) -> Shape:
         if a != b:
             raise Refusal("bottom", f"shapes differ: {a} and {b}")
-        for x in (a, b):
-            if x.dtype != "float":
-                raise Refusal("bottom", "needs real numbers, not integer labels")
+        self.real(a, b)
         if weight is not None and tuple(weight) != (a[0],):
             raise Refusal("bottom", f"the weight must be {Shape(a[:1])}, not {weight}")
         self.loss = self.buffer("loss", (a[0],))

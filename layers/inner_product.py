@@ -17,6 +17,7 @@ class InnerProduct(Layer):
     bias_term: bool = True
 
     def setup(self, x: Shape) -> Shape:
+        self.real(x)
         k = Shape(x[1:]).count
         flat = len(x) == 2
         self.flat = None if flat else self.buffer("flat", (x[0], k))

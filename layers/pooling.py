@@ -26,6 +26,7 @@ class Pooling(Layer):
     round: Literal["ceil", "floor"] = "ceil"
 
     def setup(self, x: Shape) -> Shape:
+        self.real(x)
         if len(x) < 3:
             raise Refusal("", f"needs a bottom with spatial axes (N x C x H x W), not {x}")
         keys = ("kernel_size", "stride", "pad")

@@ -19,7 +19,7 @@ class ReLU(Elementwise):
 
     def setup(self, x: Shape) -> Shape:
         self.monotone = self.negative_slope >= 0
-        return x
+        return super().setup(x)
 
     @staticmethod
     def f(x: float, negative_slope: float) -> float:

@@ -1,6 +1,5 @@
 """Softmax: scores become probabilities."""
 
-from dltrain.errors import Refusal
 from dltrain.layer import Blob, Layer, Shape, layer
 
 
@@ -15,9 +14,8 @@ class Softmax(Layer):
     axis: int = 1
 
     def setup(self, x: Shape) -> Shape:
-        self.at = self.axis + len(x) if self.axis < 0 else self.axis
-        if not 0 < self.at < len(x):
-            raise Refusal("axis", f"{self.axis} is not an axis of {x} after the sample axis")
+        self.real(x)
+        self.at = self.class_axis(self.axis, x)
         return x
 
     def forward(self, x: Blob, y: Blob) -> None:

@@ -26,9 +26,8 @@ class SoftmaxWithLoss(Layer):
     normalization: Literal["valid", "full", "batch_size", "none"] = "valid"
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
-        self.at = self.axis + len(x) if self.axis < 0 else self.axis
-        if not 0 < self.at < len(x):
-            raise Refusal("axis", f"{self.axis} is not an axis of {x} after the sample axis")
+        self.real(x)
+        self.at = self.class_axis(self.axis, x)
         places = (*x[: self.at], *x[self.at + 1 :])
         self.soft = label.dtype == "float"
         if self.soft and (label != x or len(x) != 2):

@@ -4,7 +4,7 @@ from math import exp
 from typing import Any
 
 from dltrain.fields import Finite, Interval, NonNegative, Share, chosen
-from dltrain.solver import Horizon, Policy, policy
+from dltrain.solver import Horizon, Policy, policy, power
 
 
 @policy("fixed")
@@ -23,7 +23,7 @@ class Step(Policy):
     stepsize: Interval
 
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
-        return base * self.gamma ** (iteration // run.count(self.stepsize))
+        return base * power(self.gamma, run.done(iteration, self.stepsize))
 
 
 @policy("exp")
@@ -33,7 +33,7 @@ class Exp(Policy):
     gamma: NonNegative
 
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
-        return float(base * self.gamma**iteration)
+        return base * power(self.gamma, iteration)
 
 
 @policy("inv")
@@ -44,7 +44,7 @@ class Inv(Policy):
     power: Finite
 
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
-        return float(base * (1 + self.gamma * iteration) ** -self.power)
+        return base * power(1 + self.gamma * iteration, -self.power)
 
 
 @policy("multistep")
@@ -55,7 +55,7 @@ class MultiStep(Policy):
     stepvalue: tuple[Interval, ...]
 
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
-        return float(base * self.gamma ** sum(iteration >= run.count(value) for value in self.stepvalue))
+        return base * power(self.gamma, sum(iteration >= run.count(value) for value in self.stepvalue))
 
 
 @policy("poly")

@@ -1,7 +1,7 @@
 """Scalar formulas: a small function of numbers, written once, run on arrays by every back end.
 
-The subset: assignments to names, + - * / ** and unary minus, comparisons, and/or/not, `a if c else b`, min, max, exp, log,
-tanh, sqrt, abs; one result or several.  Anything else is an error that names the line.  Back ends translate the tree; the
+The subset: assignments to names, + - * / ** and unary minus, `a if c else b` with comparisons, and/or/not in c, min, max, exp,
+log, tanh, sqrt, abs; one result or several.  Anything else is an error that names the line.  Back ends translate the tree; the
 reference walks it with NumPy.
 """
 
@@ -12,20 +12,20 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from functools import cache, reduce
+from typing import Any, NoReturn
 
 import numpy as np
 
 UNARY = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "sqrt": np.sqrt, "abs": np.abs}
 FOLDS = {"min": np.minimum, "max": np.maximum}
-BINARY: dict[type, Callable[..., Any]] = {
+ARITHMETIC: dict[type, Callable[..., Any]] = {
     ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.true_divide, ast.Pow: np.power,
+}  # fmt: skip
+COMPARISONS: dict[type, Callable[..., Any]] = {
     ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal,
     ast.Eq: np.equal, ast.NotEq: np.not_equal,
 }  # fmt: skip
-NODES = (ast.Name, ast.Load, ast.Store, ast.Constant, ast.BinOp, ast.UnaryOp, ast.USub, ast.Not, ast.Compare, ast.BoolOp,
-         ast.And, ast.Or, ast.IfExp, ast.Call, ast.Tuple, ast.Assign, ast.Return, *BINARY)  # fmt: skip
 
 
 class Formula:
@@ -43,28 +43,66 @@ class Formula:
         self.body = [
             line for line in definition.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
         ]
-        for statement in self.body:
-            self.refuse_strangers(statement)
         if not self.body or not isinstance(self.body[-1], ast.Return) or self.body[-1].value is None:
             raise TypeError(f"{self.name}: a formula ends with return")
         value = self.body[-1].value
         self.results = value.elts if isinstance(value, ast.Tuple) else [value]
+        self.check()
         self.digest = hashlib.sha256(ast.dump(definition).encode()).hexdigest()[:16]
 
-    def refuse_strangers(self, statement: ast.stmt) -> None:
+    def check(self) -> None:
         """A TypeError with file and line for what lies outside the subset."""
-        for node in ast.walk(statement):
-            strange = not isinstance(node, NODES)
-            if isinstance(node, ast.Call):
-                strange = not (isinstance(node.func, ast.Name) and node.func.id in {*UNARY, *FOLDS} and not node.keywords)
-            if isinstance(node, ast.Constant):
-                strange = not isinstance(node.value, int | float)
-            if isinstance(node, ast.Assign):
-                strange = len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name)
-            if strange:
-                line = self.line + getattr(node, "lineno", 1) - 1
-                file = self.function.__code__.co_filename
-                raise TypeError(f"{file}:{line}: {self.name}: {ast.unparse(node)!r} is outside a formula's subset")
+        names = set(self.arguments)
+        for statement in self.body[:-1]:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    self.number(value, names)
+                    names.add(name)
+                case _:
+                    self.refuse(statement)
+        for result in self.results:
+            self.number(result, names)
+
+    def number(self, node: ast.expr, names: set[str]) -> None:
+        """Passes an expression that is a number, and refuses anything else."""
+        match node:
+            case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+                return
+            case ast.Name(id=name) if name in names:
+                return
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
+                parts = [left, right]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                parts = [operand]
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                self.condition(test, names)
+                parts = [body, orelse]
+            case ast.Call(func=ast.Name(id=name), args=parts, keywords=[]) if len(parts) == 1 and name in UNARY:
+                pass
+            case ast.Call(func=ast.Name(id=name), args=parts, keywords=[]) if len(parts) > 1 and name in FOLDS:
+                pass
+            case _:
+                self.refuse(node)
+        for part in parts:
+            self.number(part, names)
+
+    def condition(self, node: ast.expr, names: set[str]) -> None:
+        """Passes what may stand after `if`: comparisons, and, or, not."""
+        match node:
+            case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in COMPARISONS for op in ops):
+                for part in (left, *others):
+                    self.number(part, names)
+            case ast.BoolOp(values=values):
+                for value in values:
+                    self.condition(value, names)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                self.condition(operand, names)
+            case _:
+                self.refuse(node)
+
+    def refuse(self, node: ast.expr | ast.stmt) -> NoReturn:
+        line, file = self.line + node.lineno - 1, self.function.__code__.co_filename
+        raise TypeError(f"{file}:{line}: {self.name}: {ast.unparse(node)!r} is outside a formula's subset")
 
     def __call__(self, **values: Any) -> tuple[Any, ...]:
         """The results for NumPy arrays (or numbers) by argument name."""
@@ -87,32 +125,25 @@ def formula(function: Callable[..., Any]) -> Formula:
 def walk(node: ast.expr, names: dict[str, Any]) -> Any:
     """The value of an expression; both branches of a condition are computed, and one is chosen element by element."""
     match node:
-        case ast.Constant():
-            return node.value
+        case ast.Constant(value=int() | float() as value):
+            return float(value)
         case ast.Name():
             return names[node.id]
         case ast.BinOp():
-            return BINARY[type(node.op)](walk(node.left, names), walk(node.right, names))
+            return ARITHMETIC[type(node.op)](walk(node.left, names), walk(node.right, names))
+        case ast.UnaryOp(op=ast.Not()):
+            return np.logical_not(walk(node.operand, names))
         case ast.UnaryOp():
-            value = walk(node.operand, names)
-            return np.logical_not(value) if isinstance(node.op, ast.Not) else -value
+            return -walk(node.operand, names)
         case ast.IfExp():
             return np.where(walk(node.test, names), walk(node.body, names), walk(node.orelse, names))
         case ast.Compare():
-            terms = [node.left, *node.comparators]
-            pairs = zip(node.ops, terms, terms[1:], strict=False)
-            return np.logical_and.reduce([BINARY[type(op)](walk(a, names), walk(b, names)) for op, a, b in pairs])
+            terms = [walk(term, names) for term in (node.left, *node.comparators)]
+            return reduce(np.logical_and, [COMPARISONS[type(op)](a, b) for op, a, b in zip(node.ops, terms, terms[1:], strict=False)])
         case ast.BoolOp():
             fold = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-            return fold.reduce([walk(value, names) for value in node.values])
+            return reduce(fold, [walk(value, names) for value in node.values])
         case ast.Call(func=ast.Name(id=name)):
             values = [walk(argument, names) for argument in node.args]
-            return UNARY[name](*values) if name in UNARY else fold_all(FOLDS[name], values)
+            return UNARY[name](*values) if name in UNARY else reduce(FOLDS[name], values)
     raise TypeError(f"{ast.unparse(node)!r} is outside a formula's subset")
-
-
-def fold_all(fold: Callable[..., Any], values: list[Any]) -> Any:
-    result = values[0]
-    for value in values[1:]:
-        result = fold(result, value)
-    return result

@@ -50,7 +50,7 @@ def op(flops: Callable[[dict[str, Any]], int] = elements, **shares: str) -> Call
     """Declares a reference function as an op; `dx="dy"` says that dx may take over the memory of dy."""
 
     def declare(function: Callable[..., None]) -> Op:
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, eval_str=True)
         modes = {name: parameter.annotation.__metadata__[0] for name, parameter in signature.parameters.items()
                  if parameter.annotation in (In, Out, Add, Update)}  # fmt: skip
         takes = {out: tuple(names.split()) for out, names in shares.items()}

@@ -39,7 +39,8 @@ def view_of(
 ) -> dict[Tensor, tuple[Tensor, int]]:
     """The views that make the call unnecessary, if there are such: tensor -> (its new storage, offset in elements)."""
     args, y = call.args, call.args.get("y")
-    if y is None or y.home != "arena":
+    sources = [tensor for _, tensor in call.uses("in")]
+    if y is None or y.home != "arena" or any(x.dtype != y.dtype for x in sources):
         return {}
     match call.op.name:
         case "copy":

@@ -59,8 +59,8 @@ def test_the_gradient_is_right_with_weights() -> None:
 @pytest.mark.parametrize(("shapes", "key", "words"), [
     ([(2, 3), (2, 4)], "bottom", "shapes differ: 2 x 3 and 2 x 4"),
     ([(2, 1), (2,)], "bottom", "shapes differ: 2 x 1 and 2"),
-    ([(2,), Shape((2,), "index")], "bottom", "needs real numbers, not integer labels"),
-    ([Shape((2,), "index"), (2,)], "bottom", "needs real numbers, not integer labels"),
+    ([(2,), Shape((2,), "index")], "bottom", "needs real numbers, not the integers of 2"),
+    ([Shape((2,), "index"), (2,)], "bottom", "needs real numbers, not the integers of 2"),
     ([(2, 3), (2, 3), (3,)], "bottom", "the weight must be 2, not 3"),
     ([(2, 3), (2, 3), (2, 3)], "bottom", "the weight must be 2, not 2 x 3"),
 ])  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dltrain.errors import Refusal
 from dltrain.layers.inner_product import InnerProduct
 from dltrain.tensor import Shape
 from dltrain.testing import Trial, check_layer
@@ -44,9 +45,9 @@ def test_one_number_a_sample(run: Any) -> None:
     np.testing.assert_array_equal(made.y, [[11, 22], [21, 42], [31, 62]])
 
 
-def test_an_integer_is_the_number_it_is(run: Any) -> None:
-    made = run(InnerProduct(num_output=1), np.array([1, 2, 3]), params={"weight": [[10]], "bias": [0]}, dtype=np.float32)
-    np.testing.assert_array_equal(made.y, [[10], [20], [30]])
+def test_refuses_integers(run: Any) -> None:
+    with pytest.raises(Refusal, match="needs real numbers, not the integers of 3"):
+        InnerProduct(num_output=1).setup(Shape((3,), "index"))
 
 
 @pytest.mark.parametrize(("keys", "expected"), [

@@ -62,28 +62,8 @@ def several(x: float, y: float, c: float) -> tuple[float, float, float]:
     return x - v, v, min(v, 0.0)
 
 
-def mask(x: float, y: float, c: float) -> float:
-    return y * (x > 0) + c * (x <= 0)
-
-
-def sign(x: float, y: float, c: float) -> float:
-    return (x > 0) - (x < 0)
-
-
-def count(x: float, y: float, c: float) -> float:
-    return (x > 0) + (y > 0) + (c > 0)
-
-
-def minus_a_comparison(x: float, y: float, c: float) -> float:
-    return -(x > y)
-
-
-def first_that_is_not_zero(x: float, y: float, c: float) -> float:
-    return (x or y) + (y and c)
-
-
 ACCEPTED = [arithmetic, whole_numbers, negative_powers, choice, nested_choice, connectives, chained, folds, functions, statements,
-            several, mask, sign, count, minus_a_comparison, first_that_is_not_zero]  # fmt: skip
+            several]  # fmt: skip
 numbers = some.one_of(some.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0]), some.floats(-5, 5))
 
 

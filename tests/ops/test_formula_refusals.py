@@ -212,3 +212,30 @@ def test_a_formula_is_a_def() -> None:
     short = lambda x: x  # noqa: E731
     with pytest.raises(TypeError, match="a formula is a def"):
         Formula(short)
+
+
+# --- a comparison is a condition, not a number ---
+def mask(x: float, y: float, c: float) -> float:
+    return y * (x > 0) + c * (x <= 0)
+
+
+def sign(x: float, y: float, c: float) -> float:
+    return (x > 0) - (x < 0)
+
+
+def count(x: float, y: float, c: float) -> float:
+    return (x > 0) + (y > 0) + (c > 0)
+
+
+def minus_a_comparison(x: float, y: float, c: float) -> float:
+    return -(x > y)
+
+
+def first_that_is_not_zero(x: float, y: float, c: float) -> float:
+    return (x or y) + (y and c)
+
+
+@pytest.mark.parametrize("function", [mask, sign, count, minus_a_comparison, first_that_is_not_zero])
+def test_a_comparison_is_no_number(function: Any) -> None:
+    with pytest.raises(TypeError, match="is outside a formula's subset"):
+        Formula(function)
