@@ -128,7 +128,7 @@ def activated_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
 
 def joined_gradients(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     """conv_dw and conv_dx of one gradient are one call: patches and gradient are in the cache for both."""
-    for dw in [call for call in calls if call.op.name == "conv_dw" and planar(call.args["x"])]:
+    for dw in [call for call in calls if call.op.name == "conv_dw" and planar(call.args["x"]) and call.args["dw"]]:
         dx = next(
             (call for call in calls if call.op.name == "conv_dx" and call.args["dy"] is dw.args["dy"] and call.layer == dw.layer),
             None,

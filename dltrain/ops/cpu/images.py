@@ -80,6 +80,7 @@ def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     """Each worker makes the gradient of its own samples apart; joined at the end of the segment."""
     x, w, dy, dx, dw, db = given(call, arrays, "x", "w", "dy", "dx", "dw", "db")
     pooled = "pool" in call.args
+    w = dw if w is None else w  # without dx the weights are only asked for their shape
     shape, pool = geometry(call.args["window"]), pool_of(call.args["pool"]) if pooled else None
     dws, dbs = (None if total is None else cpu.apart(total.size) for total in (dw, db))
     kernels: list[Kernel] = []
@@ -98,6 +99,19 @@ def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
             kernels.append(partial(convolution.conv_backward, x[low:high], dy[low:high], w, *grads, scratch))
     joins = [cpu.join(parts, total.reshape(-1)) for parts, total in ((dws, dw), (dbs, db)) if parts is not None]
     return Work(kernels, [partial(run_all, group) for group in zip(*joins, strict=True)])
+
+
+@recipe("conv_dx", "dy dx", planar)
+def conv_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    """Where the weights are frozen; the image itself is only asked for its shape."""
+    w, dy, dx = given(call, arrays, "w", "dy", "dx")
+    shape = geometry(call.args["window"])
+    kernels: list[Kernel] = []
+    for worker, low, high in cpu.spans(len(dx)):
+        scratch = cpu.scratch(worker, convolution.scratch_size(dx[low:high].shape, w.shape, shape))
+        part_dx = dx[low:high]
+        kernels.append(partial(convolution.conv_backward, part_dx, dy[low:high], w, part_dx, None, None, shape, scratch))
+    return Work(kernels)
 
 
 def run_all(kernels: tuple[Kernel, ...]) -> None:

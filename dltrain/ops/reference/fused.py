@@ -1,5 +1,6 @@
 """Ops that back ends put in the place of several: what they mean, said with the plain ones."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,9 @@ def plane(x: Any, window: Window, channels: int) -> Any:
 
 def both(args: dict[str, Any]) -> int:
     """Forward's products once for each gradient that is wanted."""
-    sizes = args["window"].convolved(args["x"].shape[2:])
-    places = len(sizes) and int(np.prod(sizes)) * args["x"].shape[0]
-    each = 2 * places * args["w"].shape.count
-    return int(each * ((args["dx"] is not None) + (args["dw"] is not None)))
+    weights = args["w"] if args["w"] is not None else args["dw"]
+    places = args["x"].shape[0] * prod(args["window"].convolved(args["x"].shape[2:]))
+    return int(2 * places * prod(weights.shape)) * ((args["dx"] is not None) + (args["dw"] is not None))
 
 
 @op(flops=lambda args: both({**args, "dx": None, "dw": args["w"]}))
