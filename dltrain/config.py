@@ -189,7 +189,7 @@ def check_loop(config: Config) -> None:
                 ("solver", key),
                 f"solver: {key} cannot be {length}; {'write 20 min' if key == 'max_time' else 'max_time takes a time'}",
             )
-    if net.order and not any(line.layer.kind == "loss" and "train" in line.phases for line in net.lines):
+    if net.order and not any(line.weight and "train" in line.phases for line in net.lines):
         wrong(("net",), "net: nothing to train for: there is no loss in phase train; add a loss such as SoftmaxWithLoss")
     if loop.test is not None and loop.test.interval.unit == "seconds":
         wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")

@@ -15,8 +15,11 @@ def evaluate(engine: Engine, feed: Feed, split: str) -> dict[str, float]:
         engine.forward("test", batch, split)
         for name, tally in engine.tallies().items():
             sums[name] = tally if name not in sums else sums[name] + tally
-    lines = {line.name: line.layer for line in engine.net.lines}
-    scores = {name: lines[name].score(tally) for name, tally in sums.items()}
-    if any(lines[name].kind == "loss" for name in scores):
+    lines = {line.name: line for line in engine.net.lines}
+    scores: dict[str, float] = {}
+    for name, tally in sums.items():
+        made = lines[name].layer.score(tally)
+        scores |= {f"{name}.{part}": value for part, value in made.items()} if isinstance(made, dict) else {name: made}
+    if any(lines[name].weight for name in sums):
         scores["loss"] = engine.net.total_loss(scores, "test")
     return scores

@@ -60,6 +60,7 @@ class Builder:
         self.graph = Graph(demand)
         self.tops: dict[tuple[int, int], Blob] = {}
         self.layers: dict[int, Layer] = {}
+        self.params: dict[str, list[Param]] = {}
         self.learns: set[int] = set()
         self.cuts = iter(demand.kept)
 
@@ -69,7 +70,9 @@ class Builder:
         if filler == "weights":
             rectified = any(other.layer.rectifies and ref.line == number for other in self.lines for ref in other.refs)
             filler = "msra" if rectified else "xavier"
-        return self.store.param(layer.name, role, shape, filler, line.spec(role))
+        made = self.store.param(layer.name, role, shape, filler, line.spec(role))
+        self.params.setdefault(layer.name, []).append(made)
+        return made
 
     def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor:
         name = f"{layer.name}.{role}" + (f"@{self.graph.demand.split}" if per_split else "")
@@ -89,6 +92,8 @@ class Builder:
         self.tracer = Tracer(graph.calls)
         graph.scalar("step")
         needed = self.needed()
+        self.read = {(ref.line, ref.top) for number in needed for ref in map(self.resolve, self.lines[number].refs)}
+        self.read |= {(n, top) for n in needed for top, name in enumerate(self.lines[n].tops) if name in graph.demand.upto}
         if self.forward(needed) and graph.demand.phase == "train" and not graph.demand.upto:
             self.backward(needed)
         graph.keep += [
@@ -117,7 +122,7 @@ class Builder:
 
     def goals(self, active: list[int]) -> list[int]:
         """Losses and metrics; in the deploy graph, and where there are none, whatever nobody else reads."""
-        scored = [number for number in active if self.lines[number].layer.kind != "layer"]
+        scored = [number for number in active if self.lines[number].scored]
         if scored and self.graph.demand.phase != "deploy":
             return scored
         read = {self.resolve(ref).line for number in active if number not in scored for ref in self.lines[number].refs}
@@ -142,6 +147,7 @@ class Builder:
         layer.name, layer.site, layer.ops, layer.seed = self.lines[number].name, self, self.tracer, self.seed
         layer.train = self.graph.demand.phase == "train"
         layer.step = self.graph.scalars["step"]
+        layer.frozen = self.lines[number].spec("").freeze
         self.layers[number] = self.graph.layers[layer.name] = layer
         return layer
 
@@ -152,17 +158,29 @@ class Builder:
             self.tracer.layer, self.tracer.way = layer.name, "forward"
             if layer.cuts and not self.through(layer, bottoms):
                 return False
-            before = len(self.store.segments)
             made = layer.setup(*(bottom.shape for bottom in bottoms))
             shapes = zip(self.lines[number].tops, made if isinstance(made, list) else [made], strict=False)
-            tops = [Blob(Tensor(name, Shape(shape, shape.dtype))) for name, shape in shapes]
-            assert len(self.store.segments) == before or not self.store.closed
-            for top, blob in enumerate(tops):
-                self.tops[number, top] = self.graph.blobs[blob.data.name] = blob
-            if layer.kind == "loss" and self.lines[number].weight:
-                self.graph.losses[layer.name] = tops[0].data
+            tops = [self.top(number, top, name, shape) for top, (name, shape) in enumerate(shapes)]
             layer.forward(*bottoms, *tops)
+            if self.lines[number].weight:
+                self.pay(self.lines[number], tops[0])
         return True
+
+    def top(self, number: int, top: int, name: str, shape: Shape) -> Blob:
+        """A new blob; further tops have no data where nobody reads them."""
+        if top and (number, top) not in self.read:
+            return Blob(None)  # type: ignore[arg-type]
+        blob = self.tops[number, top] = self.graph.blobs[name] = Blob(Tensor(name, Shape(shape, shape.dtype)))
+        return blob
+
+    def pay(self, line: Line, top: Blob) -> None:
+        """The line's share in the objective: a loss as it is, of any other blob the sum of its elements (Caffe's loss_weight)."""
+        made = top.data
+        if line.layer.kind == "layer":
+            made = Tensor(f"{line.name}.total", Shape((1,)))
+            self.tracer.total(top.data, self.tally(self.graph.layers[line.name], "sums", 2), made)
+            self.graph.keep.append(made)
+        self.graph.losses[line.name] = made
 
     def through(self, layer: Layer, bottoms: list[Blob]) -> bool:
         """Measures how many samples pass a cut; True where the number is known already."""
@@ -178,9 +196,8 @@ class Builder:
 
     def backward(self, needed: list[int]) -> None:
         """Traces backward in reverse order, only where a parameter is below and a loss above."""
-        wanted = {id(part.handle) for part in self.store.segments.values() if part.handle.grad is not None}
         for number in needed:
-            own = any(id(value) in wanted for value in vars(self.layers[number]).values())
+            own = any(param.wants_grad for param in self.params.get(self.lines[number].name, ()))
             if own or any(self.resolve(ref).line in self.learns for ref in self.lines[number].refs):
                 self.learns.add(number)
         shares: dict[tuple[int, int], list[Tensor]] = {}
@@ -193,7 +210,7 @@ class Builder:
         line, layer = self.lines[number], self.layers[number]
         tops = [(top, blob) for (owner, top), blob in self.tops.items() if owner == number]
         if layer.name in self.graph.losses:
-            shares.setdefault((number, 0), []).append(self.graph.scalar(f"loss_weight {line.name}", line.weight))
+            shares.setdefault((number, 0), []).append(self.price(line, tops[0][1]))
         if not any((number, top) in shares for top, _ in tops):
             return
         self.tracer.layer, self.tracer.way = layer.name, "backward"
@@ -202,11 +219,20 @@ class Builder:
         views = []
         for place, ref in enumerate(line.refs):
             ref, view = self.resolve(ref), Blob(self.blob(ref).data)
-            if ref.line in self.learns and not self.is_fixed(layer, place):
+            if ref.line in self.learns and not self.is_fixed(layer, place) and view.shape.dtype == "float":
                 view.grad = Tensor(f"{view.data.name}.grad by {layer.name}", view.shape)
                 shares.setdefault((ref.line, ref.top), []).append(view.grad)
             views.append(view)
         layer.backward(*views, *(blob for _, blob in tops))
+
+    def price(self, line: Line, top: Blob) -> Tensor:
+        """What the objective asks of a top: the loss weight, for each element."""
+        if line.layer.kind == "loss":
+            return self.graph.scalar(f"loss_weight {line.name}", line.weight)
+        made = Tensor(f"{line.name}.loss_weight", top.shape)
+        self.tracer.layer, self.tracer.way = line.name, "backward"
+        self.tracer.fill(made, line.weight)
+        return made
 
     def joined(self, blob: Blob, parts: list[Tensor]) -> Tensor:
         if len(parts) == 1:

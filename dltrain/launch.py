@@ -100,9 +100,7 @@ def refuse_changes(before: Config, after: Config) -> None:
     free = {f"solver.{key}" for key in FREE_TO_CHANGE} - ({"solver.max_iter", "solver.max_epochs"} if policy == "poly" else set())
     wrong = [key for key in changed if not any(key == word or key.startswith(word + ".") for word in {*free, "engine", "name"})]
     if wrong:
-        raise ConfigError(
-            f"--resume cannot change {', '.join(wrong)}: it would be another run; start one with dltrain train"
-        )
+        raise ConfigError(f"--resume cannot change {', '.join(wrong)}: it would be another run; start one with dltrain train")
 
 
 def differences(a: Any, b: Any, path: str = "") -> set[str]:

@@ -34,6 +34,7 @@ class Layer:
     backward(*bottoms, *tops)       bottom.grad  from top.grad, written once, where bottom.wants_grad;
                                     each param's grad is added to
 
+    Tops after the first are made only if read: their data is None otherwise, and an op with no output left is not emitted.
     The names of setup's arguments are the roles of the bottoms; one with a default may be left out, *xs takes any number.
     A layer never looks at data, allocates, or names a device, a memory layout or another layer.
     """
@@ -46,6 +47,7 @@ class Layer:
     more_tops: ClassVar[tuple[str, ...]] = ()  # roles of the tops after the first, made only if read
     fixed: ClassVar[tuple[str, ...]] = ("label", "weight")  # bottoms that never get a gradient
     higher_is_better: ClassVar[bool] = False  # of a loss or metric
+    parts: ClassVar[tuple[str, ...]] = ()  # names of the scores of a metric that has several: NAME.PART
 
     setup: Callable[..., Any]
     forward: Callable[..., Any]
@@ -58,6 +60,7 @@ class Layer:
     train: bool = True
     seed: int = 0
     step: Tensor  # how many forward passes there have been: one number
+    frozen: bool = False  # nothing of it may change: parameters, statistics
     kept: int | None = None
     rows: Tensor
     sums: Tensor
@@ -97,6 +100,6 @@ class Layer:
         return at
 
     @staticmethod
-    def score(sums: Any) -> float:
-        """The score from the sums over all batches: total / weight."""
+    def score(sums: Any) -> float | dict[str, float]:
+        """The score from the sums over all batches: total / weight.  A metric of several gives them by name."""
         return float(sums[0] / sums[1]) if sums[1] else 0.0

@@ -40,8 +40,10 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
     params = read_params(document, item.get("param"), (*path, "param"), what)
     if keys is None or layer is None or kind not in LAYERS:
         return None
-    if keys.loss_weight is not None and layer.kind != "loss":
-        document.wrong((*path, "loss_weight"), f"{what}: a loss_weight on a {layer.kind} is not yet built; put it on a loss")
+    if keys.loss_weight is not None and layer.kind == "metric":
+        document.wrong(
+            (*path, "loss_weight"), f"{what}: a metric has no gradient to learn from; put loss_weight on a loss or a layer"
+        )
     return Line(keys.name, layer, keys.bottom, frozenset(keys.phase or PHASES), params, keys.loss_weight, path, rules)
 
 

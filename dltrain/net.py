@@ -105,7 +105,7 @@ class Net:
     def check_roles(self, report: Report) -> None:
         """`param:` may only name parameters that the layer has."""
         for line in self.lines:
-            roles = [role for layer, role in self.store.segments if layer == line.name]
+            roles = [role for layer, role in (*self.store.segments, *self.store.shared) if layer == line.name]
             for role in line.params:
                 if roles and role not in roles:
                     report((*line.path, "param", role), f"{line.what}: has no parameter '{role}'; it has {', '.join(roles)}")
@@ -123,14 +123,14 @@ class Net:
 
     def scores(self, phase: str = "test") -> dict[str, bool]:
         """The losses and metrics of a phase, and whether more is better; `loss` is the total."""
-        found = {
-            line.name: line.layer.higher_is_better for line in self.lines if line.layer.kind != "layer" and phase in line.phases
-        }
-        if any(line.layer.kind == "loss" and phase in line.phases for line in self.lines):
+        found: dict[str, bool] = {}
+        for line in (line for line in self.lines if line.scored and phase in line.phases):
+            names = [f"{line.name}.{part}" for part in line.layer.parts] or [line.name]
+            found |= dict.fromkeys(names, line.layer.higher_is_better)
+        if any(line.weight and phase in line.phases for line in self.lines):
             found["loss"] = False
         return found
 
     def total_loss(self, scores: dict[str, float], phase: str) -> float:
         """The objective: the sum of weight times loss."""
-        lines = [line for line in self.lines if line.layer.kind == "loss" and phase in line.phases]
-        return sum(line.weight * scores[line.name] for line in lines)
+        return sum(line.weight * scores[line.name] for line in self.lines if line.weight and phase in line.phases)

@@ -12,7 +12,7 @@ from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, 
 NOT_YET = {  # words of the language whose meaning is not built yet
     "top": ("vars", "base", "weights", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),
     "line": ("when", "repeat", "unroll", "share", "after", "before", "delete"),
-    "param": ("share", "transpose"),
+    "param": ("transpose",),
     "data": ("extra", "epoch_size"),
     "split": ("fold", "of", "range", "list", "source", "transform"),
 }
@@ -49,6 +49,7 @@ class ParamKeys:
     lr_mult: NonNegative | None = None
     decay_mult: NonNegative | None = None
     freeze: bool | None = None
+    share: str | None = None
 
 
 @dataclass(kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dltrain.errors import Refusal
+from dltrain.errors import Refusal, did_you_mean
 from dltrain.ops import philox
 from dltrain.registry import FILLERS
 from dltrain.tensor import Param, Shape, Tensor
@@ -21,6 +21,7 @@ class ParamSpec:
     lr_mult: float = 1.0
     decay_mult: float | None = None  # None: 1, but 0 for biases
     freeze: bool = False
+    share: str | None = None  # LAYER.ROLE of the parameter that stands here, too
 
 
 @dataclass(eq=False)
@@ -70,11 +71,14 @@ class Store:
         self.segments: dict[tuple[str, str], Segment] = {}
         self.states: dict[str, State] = {}
         self.w, self.g = Tensor("w", Shape((0,)), "param"), Tensor("g", Shape((0,)), "param_grad")
+        self.shared: dict[tuple[str, str], Segment] = {}  # parameters that are another layer's
         self.closed = False
 
     def param(self, layer: str, role: str, shape: Shape, filler: str, spec: ParamSpec) -> Param:
         """The handle of a parameter, the same in every graph."""
-        found = self.segments.get((layer, role))
+        found = self.segments.get((layer, role)) or self.shared.get((layer, role))
+        if found is None and spec.share is not None:
+            found = self.shared[layer, role] = self.owner(spec.share)
         if found is None:
             if self.closed:
                 raise TypeError(f"layer '{layer}' asks for '{role}' in some graphs and not in all")
@@ -88,8 +92,16 @@ class Store:
             self.segments[layer, role] = found
             self.w.shape = self.g.shape = Shape((start + -(-shape.count // ALIGN) * ALIGN,))
         if found.shape != shape:
-            raise Refusal("", f"its {role} is {found.shape} for one batch and {shape} for another; fix the size of the bottom")
+            raise Refusal("", f"its {role} is {found.shape} elsewhere and {shape} here; fix the size of the bottom")
         return found.handle
+
+    def owner(self, name: str) -> Segment:
+        """The parameter of a name; a sharer stands below its owner."""
+        found = next((part for part in self.segments.values() if part.name == name), None)
+        if found is None:
+            known = [part.name for part in self.segments.values()]
+            raise Refusal("param", f"cannot share '{name}': no layer above has it; {did_you_mean(name, known)}")
+        return found
 
     def state(self, name: str, shape: Shape, init: float) -> Tensor:
         if name not in self.states:

@@ -50,6 +50,11 @@ class Line:
         """Its share in the total loss: 1 for a loss, 0 for anything else, unless the line says otherwise."""
         return self.loss_weight if self.loss_weight is not None else float(self.layer.kind == "loss")
 
+    @property
+    def scored(self) -> bool:
+        """True where it makes a score: a loss, a metric, a blob with a weight."""
+        return self.layer.kind != "layer" or bool(self.weight)
+
     def spec(self, role: str) -> ParamSpec:
         """What holds for a parameter: later patterns before earlier ones, the line's own word before all."""
         said: dict[str, Any] = {}

@@ -139,7 +139,9 @@ def walk(node: ast.expr, names: dict[str, Any]) -> Any:
             return np.where(walk(node.test, names), walk(node.body, names), walk(node.orelse, names))
         case ast.Compare():
             terms = [walk(term, names) for term in (node.left, *node.comparators)]
-            return reduce(np.logical_and, [COMPARISONS[type(op)](a, b) for op, a, b in zip(node.ops, terms, terms[1:], strict=False)])
+            return reduce(
+                np.logical_and, [COMPARISONS[type(op)](a, b) for op, a, b in zip(node.ops, terms, terms[1:], strict=False)]
+            )
         case ast.BoolOp():
             fold = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
             return reduce(fold, [walk(value, names) for value in node.values])

@@ -31,6 +31,13 @@ def weighted_mean(values: In, z: In, sums: Out, y: Out) -> None:
 
 
 @op()
+def total(x: In, sums: Out, y: Out) -> None:
+    """y = sum of all elements of x;   sums = (y, 1)"""
+    y[...] = x.sum(dtype=np.float64)
+    sums[...] = y[0], 1
+
+
+@op()
 def softmax_loss(x: In, label: In, weight: In, prob: Out, loss: Out, axis: int, ignore: int | None) -> None:
     """prob = softmax of x;   loss = -weight log max(prob[label], least normal number), 0 where the label is `ignore`"""
     e = np.exp(x - x.max(axis=axis, keepdims=True))
