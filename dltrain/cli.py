@@ -50,21 +50,22 @@ def cli() -> None:
 @cli.command()
 @click.argument("config", required=False)
 @click.option("--resume", metavar="RUN", help="Go on with a run: its folder, or runs/NAME for the newest.")
+@click.option("--weights", multiple=True, metavar="FILE", help="Weights to begin with, by layer name.  Repeatable.")
 @options(SETTINGS, DEVICE, RUNS, JSON, QUIET)
-def train(
-    config: str | None, resume: str | None, settings: tuple[str, ...], device: str | None, runs: str, as_json: bool, quiet: bool
-) -> None:
+def train(config: str | None, resume: str | None, weights: tuple[str, ...], runs: str, **rest: Any) -> None:
     """Train what CONFIG describes, or go on with a run."""
     if (config is None) == (resume is None):
         raise click.UsageError("give a CONFIG, or --resume RUN")
+    if resume is not None and weights:
+        raise click.UsageError("--weights begins a new run; a resumed one has its own")
     from dltrain import launch
     from dltrain.console import Console
 
-    console = Console(quiet, as_json)
+    console = Console(rest["quiet"], rest["as_json"])
     if resume is not None:
-        launch.resume(resume, settings, device, console)
+        launch.resume(resume, rest["settings"], rest["device"], console)
     elif config is not None:
-        launch.start(config, settings, device, runs, console)
+        launch.start(config, rest["settings"], weights, rest["device"], runs, console)
 
 
 @cli.command()
@@ -94,6 +95,38 @@ def extract_features(config: str, blobs: tuple[str, ...], out: str, split: str, 
     from dltrain.console import Console
 
     apply.extract_features(config, blobs, out, split, weights, settings, device, Console(quiet, as_json))
+
+
+@cli.command()
+@click.argument("name", required=False)
+def layers(name: str | None) -> None:
+    """Print the catalogue of layers, or one of them: formula, shapes, keys with defaults, an example line."""
+    from dltrain.reference import entry, index
+    from dltrain.registry import LAYERS
+
+    click.echo(entry(LAYERS, name) if name else index(LAYERS))
+
+
+@cli.command()
+@click.argument("name", required=False)
+def solvers(name: str | None) -> None:
+    """Print the update rules and the policies of the rate, or one of them."""
+    from dltrain.reference import entry, index
+    from dltrain.registry import POLICIES, SOLVERS
+
+    if name:
+        click.echo(entry(POLICIES if name in POLICIES else SOLVERS, name))
+    else:
+        click.echo(f"{index(SOLVERS)}\n\nlr_policy\n{index(POLICIES)}")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+def check_layer(file: str) -> None:
+    """Put the layers of a Python file of yours through the exam that all layers sit."""
+    from dltrain.exam import examine
+
+    click.echo(examine(file))
 
 
 @cli.command()

@@ -15,12 +15,12 @@ from dltrain.fields import Span
 from dltrain.lines import read_lines, read_rules, unused_rules
 from dltrain.marks import Document, load
 from dltrain.net import Net
-from dltrain.overrides import anchor, include, override
+from dltrain.overrides import absolute, anchor, include, override
 from dltrain.registry import SOLVERS
-from dltrain.sections import NOT_YET, DataKeys, EngineKeys, Loop, Top
+from dltrain.sections import NOT_YET, DataKeys, EngineKeys, Loop, Top, Weights
 from dltrain.solver import Horizon, Solver
 
-TOP = ("version", "name", "seed", "data", "net", "solver", "engine")
+TOP = ("version", "name", "seed", "data", "net", "weights", "solver", "engine")
 LOOP_KEYS = keys_of(Loop)
 
 
@@ -36,6 +36,7 @@ class Config:
     solver: Solver | None
     loop: Loop
     engine: EngineKeys
+    weights: Weights | None = None
 
     @property
     def horizon(self) -> Horizon:
@@ -96,6 +97,7 @@ def read(
     top = check(document, Top, {key: value[key] for key in ("version", "name", "seed") if key in value}, (), "config") or Top()
     engine = check(document, EngineKeys, value.get("engine") or {}, ("engine",), "engine") or EngineKeys()
     solver, loop = read_solver(document, value.get("solver"), need_solver)
+    weights = read_weights(document, value.get("weights"))
     rules = read_rules(document, (value.get("solver") or {}).get("param")) if isinstance(value.get("solver"), dict) else {}
     feed = read_feed(document, value.get("data"), top.seed, saved)
     lines = read_lines(document, value.get("net"), rules) if "net" in value else []
@@ -109,7 +111,7 @@ def read(
     net = Net(lines if feed else [], fields, feed.batch_size("train") if feed else 1, top.seed, document.wrong, broken)
     if whole:
         unused_rules(document, rules, [part.name for part in net.store.segments.values()])
-    made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine)  # type: ignore[arg-type]
+    made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine, weights)  # type: ignore[arg-type]
     if whole and solver is not None and loop is not None:
         check_loop(made)
     document.raise_mistakes()
@@ -143,6 +145,18 @@ def read_solver(document: Document, value: Any, needed: bool) -> tuple[Solver | 
     rule = {key: item for key, item in value.items() if key not in LOOP_KEYS and key not in ("type", "param")}
     solver = check(document, meant, rule, ("solver",), f"solver ({meant.type})", LOOP_KEYS)
     return solver if kind in SOLVERS else None, loop
+
+
+def read_weights(document: Document, value: Any) -> Weights | None:
+    """weights: FILE, or {file: […], fresh: […]}"""
+    if value is None:
+        return None
+    mapping = value if isinstance(value, dict) else {"file": value}
+    made: Weights | None = check(document, Weights, mapping, ("weights",), "weights")
+    if made is not None:
+        made.file = tuple(absolute(document, file, ("weights", "file")) for file in made.file)
+        document.value["weights"] = {"file": list(made.file), "fresh": list(made.fresh)}
+    return made
 
 
 def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | None:

@@ -112,7 +112,7 @@ def span(value: Any) -> Any:
     return Span(amount, unit)  # type: ignore[arg-type]
 
 
-_SPAN = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9.eE+-]+ *[a-z]*$"}]}
+_SPAN = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9.eE+-]+ *[a-z]*$"}]}
 Interval = Annotated[Span, BeforeValidator(span), WithJsonSchema(_SPAN)]
 
 

@@ -198,7 +198,8 @@ class Builder:
         """Traces backward in reverse order, only where a parameter is below and a loss above."""
         for number in needed:
             own = any(param.wants_grad for param in self.params.get(self.lines[number].name, ()))
-            if own or any(self.resolve(ref).line in self.learns for ref in self.lines[number].refs):
+            line = self.lines[number]
+            if own or any(self.resolve(ref).line in self.learns and line.sends_down(i) for i, ref in enumerate(line.refs)):
                 self.learns.add(number)
         shares: dict[tuple[int, int], list[Tensor]] = {}
         for number in reversed(needed):
@@ -219,7 +220,8 @@ class Builder:
         views = []
         for place, ref in enumerate(line.refs):
             ref, view = self.resolve(ref), Blob(self.blob(ref).data)
-            if ref.line in self.learns and not self.is_fixed(layer, place) and view.shape.dtype == "float":
+            wanted = ref.line in self.learns and line.sends_down(place) and view.shape.dtype == "float"
+            if wanted and not self.is_fixed(layer, place):
                 view.grad = Tensor(f"{view.data.name}.grad by {layer.name}", view.shape)
                 shares.setdefault((ref.line, ref.top), []).append(view.grad)
             views.append(view)

@@ -18,6 +18,8 @@ from dltrain.progress import Best, Progress
 from dltrain.run import Run, locate
 from dltrain.table import table
 from dltrain.train import train
+from dltrain.weights import Report
+from dltrain.weights import load as load_weights
 
 FREE_TO_CHANGE = {
     "max_iter",
@@ -37,24 +39,36 @@ def engine_of(config: Config, device: str | None, with_solver: bool = True) -> E
     return engine
 
 
-def start(path: str, settings: tuple[str, ...], device: str | None, runs: str, console: Console) -> dict[str, Any]:
+def start(
+    path: str, settings: tuple[str, ...], weights: tuple[str, ...], device: str | None, runs: str, console: Console
+) -> dict[str, Any]:
     """dltrain train CONFIG"""
     config = configs.read(path, settings)
     preflight.check_labels(config)
     engine = engine_of(config, device)
     try:
+        begun = begin_with(config, engine, weights)
         run = Run.create(Path(runs), config.name, config.fingerprint)
         run.write_config(config.values)
         run.write_json("environment.json", engine.environment())
         progress = Progress()
         follow(config, progress)
         announce(config, engine, run, console)
+        if begun is not None:
+            console.note(f"weights {begun}")
         preflight.fly(config, engine, run, console)
         run.event("start", fingerprint=config.fingerprint, config=path)
         return go(Sitting(config, engine, run, progress, console))
     finally:
         config.feed.close()
         engine.close()
+
+
+def begin_with(config: Config, engine: Engine, files: tuple[str, ...]) -> Report | None:
+    """First values from files: those of the command line, else those of the config."""
+    said = config.weights
+    chosen = files or (said.file if said is not None else ())
+    return load_weights(engine, chosen, said.fresh if said is not None else ()) if chosen else None
 
 
 def resume(path: str, settings: tuple[str, ...], device: str | None, console: Console) -> dict[str, Any]:

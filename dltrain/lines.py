@@ -44,7 +44,9 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
         document.wrong(
             (*path, "loss_weight"), f"{what}: a metric has no gradient to learn from; put loss_weight on a loss or a layer"
         )
-    return Line(keys.name, layer, keys.bottom, frozenset(keys.phase or PHASES), params, keys.loss_weight, path, rules)
+    line = Line(keys.name, layer, keys.bottom, frozenset(keys.phase or PHASES), params, keys.loss_weight, path)
+    line.propagate_down, line.rules = keys.propagate_down, rules
+    return line
 
 
 def read_params(document: Document, value: Any, path: Key, what: str) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, Positive, Span, bare, chosen, listed
 
 NOT_YET = {  # words of the language whose meaning is not built yet
-    "top": ("vars", "base", "weights", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),
+    "top": ("vars", "base", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),
     "line": ("when", "repeat", "unroll", "share", "after", "before", "delete"),
     "param": ("transpose",),
     "data": ("extra", "epoch_size"),
@@ -38,6 +38,14 @@ class DataKeys:
     test: HoldOut | None = None
 
 
+@dataclass(kw_only=True)
+class Weights:
+    """Weights to begin with: every layer with parameters but the fresh ones finds them in the files by its name."""
+
+    file: Annotated[tuple[str, ...], BeforeValidator(listed)]
+    fresh: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+
+
 Phase = Literal["train", "test", "deploy"]
 
 
@@ -62,6 +70,7 @@ class LineKeys:
     phase: Annotated[tuple[Phase, ...], BeforeValidator(listed)] | None = None
     param: dict[str, Any] | None = None
     loss_weight: Finite | None = None
+    propagate_down: Annotated[tuple[bool, ...], BeforeValidator(listed)] | None = None
 
 
 @dataclass(kw_only=True)

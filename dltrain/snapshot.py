@@ -99,32 +99,56 @@ def image(snapshot: Snapshot) -> Any:
 
 def read(path: Path, verify: bool = True) -> Snapshot:
     """Reads a snapshot and holds it against its digest; SnapshotError for anything that is not a whole one."""
+    attributes = read_attributes(path)
+    if attributes.get("dltrain") != FORMAT:
+        raise SnapshotError(f"{path}: is HDF5, but not a snapshot of this dltrain")
+    arrays = read_arrays(path)
+    try:
+        made = Snapshot(arrays, json.loads(arrays.pop("run").tobytes().decode()))
+    except (KeyError, ValueError) as error:
+        raise SnapshotError(f"{path}: is damaged: its record of the run cannot be read ({error})") from None
+    if verify and made.digest != attributes.get("digest"):
+        raise SnapshotError(f"{path}: is damaged: its content does not match its digest")
+    return made
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """The attributes at the top of an HDF5 file."""
     import h5py
 
     if not path.is_file():
         raise SnapshotError(f"{path}: there is no such snapshot")
-    arrays: dict[str, Any] = {}
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("dltrain") != FORMAT:
-                raise SnapshotError(f"{path}: is HDF5, but not a snapshot of this dltrain")
-            limit = path.stat().st_size
-
-            def visit(name: str, node: Any) -> None:
-                if isinstance(node, h5py.Dataset):
-                    if node.nbytes > limit or node.dtype.kind not in "fiu" or node.external:
-                        raise SnapshotError(f"{path}: '{name}' is not an array that a snapshot holds")
-                    arrays[name] = node[()]
-
-            file.visititems(visit)
-            promised = str(file.attrs["digest"])
-            run = json.loads(arrays.pop("run").tobytes().decode())
+            return {name: file.attrs[name] for name in file.attrs}
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise SnapshotError(f"{path}: is damaged or no snapshot ({str(error).splitlines()[0][:100]})") from None
-    made = Snapshot(arrays, run)
-    if verify and made.digest != promised:
-        raise SnapshotError(f"{path}: is damaged: its content does not match its digest")
-    return made
+        raise damaged(path, error) from None
+
+
+def read_arrays(path: Path, group: str = "/") -> dict[str, Any]:
+    """All arrays of a group by their full path.  An array that claims more than the file can hold is refused unread."""
+    import h5py
+
+    arrays: dict[str, Any] = {}
+    limit = path.stat().st_size
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            if node.nbytes > limit or node.dtype.kind not in "fiu" or node.external:
+                raise SnapshotError(f"{path}: '{name}' is not an array that a snapshot holds")
+            arrays[node.name.lstrip("/")] = node[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            if group in file:
+                file[group].visititems(visit)
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise damaged(path, error) from None
+    return arrays
+
+
+def damaged(path: Path, error: Exception) -> SnapshotError:
+    return SnapshotError(f"{path}: is damaged or no snapshot ({str(error).splitlines()[0][:100]})")
 
 
 def fit(path: Path, arrays: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ class Line:
     params: dict[str, dict[str, Any]] = field(default_factory=dict)  # role -> what the line says of it
     loss_weight: float | None = None
     path: Key = ()
+    propagate_down: tuple[bool, ...] | None = None  # whether each bottom gets a gradient; one word for all
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)  # pattern -> what the solver says of what matches
     refs: list[Ref] = field(default_factory=list)
 
@@ -49,6 +50,11 @@ class Line:
     def weight(self) -> float:
         """Its share in the total loss: 1 for a loss, 0 for anything else, unless the line says otherwise."""
         return self.loss_weight if self.loss_weight is not None else float(self.layer.kind == "loss")
+
+    def sends_down(self, place: int) -> bool:
+        """Whether its backward reaches this bottom, as far as the user has a say."""
+        said = self.propagate_down
+        return said is None or said[min(place, len(said) - 1)]
 
     @property
     def scored(self) -> bool:
@@ -113,7 +119,16 @@ def wire(lines: list[Line], fields: list[str], report: Report, wrong: list[str])
                 blobs[name] = Ref(line=number, top=top)
     for number, line in enumerate(lines):
         line.refs = bottoms(lines, number, blobs, fields, report)
+        check_propagate(line, report)
     return order(lines, report)
+
+
+def check_propagate(line: Line, report: Report) -> None:
+    """One word for all bottoms, or one for each."""
+    said = line.propagate_down
+    if said is not None and len(said) not in (1, len(line.refs)):
+        path = (*line.path, "propagate_down")
+        report(path, f"{line.what}: propagate_down has {len(said)} words for {len(line.refs)} bottoms; give one, or one each")
 
 
 def bottoms(lines: list[Line], number: int, blobs: dict[str, Ref], fields: list[str], report: Report) -> list[Ref]:

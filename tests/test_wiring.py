@@ -81,10 +81,9 @@ def test_a_bottom_is_a_name_a_list_or_a_mapping() -> None:
 
 
 def test_a_number_is_a_constant_blob() -> None:
-    made = net(line("a", "InnerProduct", num_output=1), line("l", "EuclideanLoss", ["a", 0.5]), fields={"data": Shape((3,))}) if False else None
-    assert made is None
-    found = Net([line("e", "Eltwise", ["n", 2.5])], {"n": Shape(())}, batch=1)
-    assert found.lines[0].refs == [Ref(field="n"), Ref(number=2.5)]
+    made = Net([line("e", "Eltwise", ["n", 2.5])], {"n": Shape(())}, batch=1)
+    assert made.lines[0].refs == [Ref(field="n"), Ref(number=2.5)]
+    assert made.shapes["train"]["e"] == (1,)
 
 
 class Pick(Layer):
@@ -130,7 +129,7 @@ def test_roles_are_the_arguments_of_setup() -> None:
 
 
 @pytest.mark.parametrize(("one", "place", "message"), [
-    (line("b", bottom="aa"), ("bottom", 0), "layer 'b' (ReLU): there is no blob 'aa'; did you mean 'a'?"),
+    (line("b", bottom="mroe"), ("bottom", 0), "layer 'b' (ReLU): there is no blob 'mroe'; did you mean 'more'?"),
     (line("b", bottom=["aaa"]), ("bottom", 0), "layer 'b' (ReLU): there is no blob 'aaa'; …"),
     (line("b", bottom={"x": "dat"}), ("bottom", "x"), "layer 'b' (ReLU): there is no blob 'dat'; did you mean 'data'?"),
     (line("b", bottom={"y": "a", "x": "a"}), ("bottom", "y"), "layer 'b' (ReLU): has no bottom 'y'; …"),

@@ -68,3 +68,15 @@ def log(x):
 def sqrt(x):
     """The square root; NaN below 0"""
     return F(math.sqrt(x))
+
+
+@njit(**EXACT)
+def minimum(a, b):
+    """The lesser of two; NaN if one of them is"""
+    return a if a <= b or a != a else b
+
+
+@njit(**EXACT)
+def maximum(a, b):
+    """The greater of two; NaN if one of them is"""
+    return a if a >= b or a != a else b
