@@ -55,37 +55,51 @@ def required(field: Field[Any]) -> bool:
     return field.init and field.default is MISSING and field.default_factory is MISSING
 
 
-def check(document: Document, cls: type, value: Any, path: Key, what: str, known: Iterable[str] = ()) -> Any:
+def check(
+    document: Document, cls: type, value: Any, path: Key, what: str, known: Iterable[str] = (), excused: Iterable[str | None] = ()
+) -> Any:
     """An instance of the dataclass `cls` from the mapping `value`, or None after noting every mistake.
 
-    `what` opens each message ("layer 'conv1' (Convolution)"); `known` are further keys to suggest to those who misspell.
+    `what` opens each message ("layer 'conv1' (Convolution)"); `known` are further keys to suggest to those who misspell;
+    `excused` are keys whose absence is told already, as a misspelling of theirs.
     """
     if not isinstance(value, dict):
         document.wrong(path, f"{what}: must be a mapping {{key: value}}, not {show(value)}")
         return None
     before = len(document.mistakes)
+    marks = choices(cls)
     picked = {name: pick(document, mark, value[name], (*path, name), what, name)
-              for name, mark in choices(cls).items() if value.get(name) is not None}  # fmt: skip
-    plain = {field.name for field in fields(cls) if not required(field) and not takes_null(cls, field.name)}
+              for name, mark in marks.items() if value.get(name) is not None}  # fmt: skip
+    absent = {field.name for field in fields(cls) if required(field) and field.name in marks} - picked.keys()
+    plain = {field.name for field in fields(cls) if not required(field) and not takes_null(cls, field.name)} | absent
     rest = {key: item for key, item in value.items() if key not in picked and not (item is None and key in plain)}
     rest |= dict.fromkeys(picked)
-    dollars = expressions(document, rest, path, what)
-    if dollars:
+    if expressions(document, rest, path, what):
         return None
+    made = validate(document, cls, rest, path, what, known, excused)
+    for name, item in picked.items() if made is not None else ():
+        setattr(made, name, item)
+    return made if len(document.mistakes) == before else None
+
+
+def validate(
+    document: Document, cls: type, value: Any, path: Key, what: str, known: Iterable[str], excused: Iterable[str | None]
+) -> Any:
+    """pydantic's word on a mapping, told in ours."""
     from pydantic import ValidationError
 
     try:
-        made = adapter(cls).validate_json(json.dumps(rest), strict=True)
+        return adapter(cls).validate_json(json.dumps(value), strict=True)
     except ValidationError as errors:
         found = errors.errors(include_url=False)
-        misspelt = {nearest(error["loc"][-1], keys_of(cls)) for error in found if error["type"] == "unexpected_keyword_argument"}
+        excuses = {(name,) for name in excused}
         for error in found:
-            if not (error["type"] == "missing" and error["loc"][-1] in misspelt):  # one mistake, one message
+            if error["type"] == "unexpected_keyword_argument":
+                excuses.add((*error["loc"][:-1], nearest(error["loc"][-1], keys_at(cls, error["loc"]))))
+        for error in found:
+            if not (error["type"] == "missing" and error["loc"] in excuses):  # one mistake, one message
                 explain(document, cls, error, path, what, known)
         return None
-    for name, item in picked.items():
-        setattr(made, name, item)
-    return made if len(document.mistakes) == before else None
 
 
 def pick(document: Document, mark: Chosen, value: Any, path: Key, what: str, key: str) -> Any:
@@ -110,7 +124,7 @@ def choose(document: Document, known: registry.Registry, value: Any, path: Key, 
     if name is None:
         document.wrong(path, f"{what}: needs 'type'; {did_you_mean('', known)}")
         return None
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         where = (*path, "type") if (*path, "type") in document.marks else path
         document.wrong(where, f"{what}: unknown {known.kind} {show(name)}; {did_you_mean(name, known)}")
         return None
@@ -144,7 +158,7 @@ def explain(document: Document, cls: type, error: Any, path: Key, what: str, kno
     key = ".".join(str(part) for part in loc if not isinstance(part, int))
     given, where = error.get("input"), (*path, *loc)
     if kind == "unexpected_keyword_argument":
-        names = keys_of(cls) if len(loc) == 1 else nested_keys(cls, loc)
+        names = keys_at(cls, loc)
         document.wrong(where, f"{what}: unknown key '{loc[-1]}'; {did_you_mean(loc[-1], [*names, *known])}", key=True)
     elif kind == "missing":
         document.wrong(where[:-1], f"{what}: needs '{key}'; add {key}: …")
@@ -162,8 +176,10 @@ def explain(document: Document, cls: type, error: Any, path: Key, what: str, kno
         document.wrong(where, f"{what}: '{key}' {message}")
 
 
-def nested_keys(cls: type, loc: tuple[Any, ...]) -> list[str]:
-    """The keys of a section inside a section, found through the JSON Schema of the outer one."""
+def keys_at(cls: type, loc: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand where `loc` does; of a section inside, found through the JSON Schema of the outer one."""
+    if len(loc) == 1:
+        return keys_of(cls)
     schema = adapter(cls).json_schema()
     node: dict[str, Any] = schema
     for part in loc[:-1]:

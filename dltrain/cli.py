@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from dltrain import __version__
-from dltrain.errors import DltrainError
+from dltrain.errors import DltrainError, Mistakes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -159,7 +159,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except DltrainError as error:
-        print(f"dltrain: {error}" if "\n" not in str(error) else str(error), file=sys.stderr)
+        print(error if isinstance(error, Mistakes) else f"dltrain: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -19,6 +19,7 @@ from dltrain.overrides import absolute, anchor, include, override
 from dltrain.registry import SOLVERS
 from dltrain.sections import NOT_YET, DataKeys, EngineKeys, Loop, Top, Weights
 from dltrain.solver import Horizon, Solver
+from dltrain.wiring import ANY
 
 TOP = ("version", "name", "seed", "data", "net", "weights", "solver", "engine")
 LOOP_KEYS = keys_of(Loop)
@@ -101,19 +102,19 @@ def read(
     rules = read_rules(document, (value.get("solver") or {}).get("param")) if isinstance(value.get("solver"), dict) else {}
     feed = read_feed(document, value.get("data"), top.seed, saved)
     lines = read_lines(document, value.get("net"), rules) if "net" in value else []
-    if "net" not in value:
+    if "net" not in value and "net" not in document.lost:
         document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
-    given = value.get("net") or []
-    names = [str(item.get("name")) for item in given if isinstance(item, dict)] if isinstance(given, list) else []
-    broken = set(names) - {line.name for line in lines}
+    given = value["net"] if isinstance(value.get("net"), list) else []
+    names = [item.get("name") if isinstance(item, dict) else None for item in given]
+    broken = {ANY if name is None else str(name) for name in names} - {line.name for line in lines}
     whole = feed is not None and len(lines) == len(given)
     fields = dict(feed.fields) if feed else {}
     net = Net(lines if feed else [], fields, feed.batch_size("train") if feed else 1, top.seed, document.wrong, broken)
     if whole:
         unused_rules(document, rules, [part.name for part in net.store.segments.values()])
     made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine, weights)  # type: ignore[arg-type]
-    if whole and solver is not None and loop is not None:
-        check_loop(made)
+    if feed is not None and loop is not None and solver is not None:
+        check_loop(made, broken)
     document.raise_mistakes()
     return made
 
@@ -129,22 +130,24 @@ def top_words(document: Document, value: dict[str, Any]) -> None:
 def read_solver(document: Document, value: Any, needed: bool) -> tuple[Solver | None, Loop | None]:
     """The rule's keys and the loop's keys, which stand in one section."""
     if value is None:
-        if needed:
+        if needed and "solver" not in document.lost:
             document.wrong((), "config: needs a solver; add solver: {type: SGD, base_lr: 0.01, max_epochs: 10}")
         return None, Loop()
     if not isinstance(value, dict):
         document.wrong(("solver",), f"solver: must be a mapping {{type: SGD, …}}, not {show(value)}")
         return None, None
     kind = value.get("type")
-    if kind is None:
+    known = isinstance(kind, str) and kind in SOLVERS
+    rest = [key for key in value if key not in LOOP_KEYS]
+    if kind is None and "type" not in {nearest(key, ["type", *LOOP_KEYS]) for key in rest}:
         document.wrong(("solver",), "solver: needs 'type'; add type: SGD")
-    elif kind not in SOLVERS:
+    elif kind is not None and not known:
         document.wrong(("solver", "type"), f"solver: unknown solver {show(kind)}; {did_you_mean(kind, SOLVERS)}")
     meant = SOLVERS[nearest(kind, SOLVERS) or "SGD"]  # its keys are checked all the same
     loop = check(document, Loop, {key: item for key, item in value.items() if key in LOOP_KEYS}, ("solver",), "solver")
     rule = {key: item for key, item in value.items() if key not in LOOP_KEYS and key not in ("type", "param")}
-    solver = check(document, meant, rule, ("solver",), f"solver ({meant.type})", LOOP_KEYS)
-    return solver if kind in SOLVERS else None, loop
+    solver = check(document, meant, rule, ("solver",), f"solver ({meant.type})", ["type", *LOOP_KEYS])
+    return solver if known else None, loop
 
 
 def read_weights(document: Document, value: Any) -> Weights | None:
@@ -161,6 +164,8 @@ def read_weights(document: Document, value: Any) -> Weights | None:
 
 def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | None:
     """The data section, with its source opened: the net cannot be checked without shapes."""
+    if "data" in document.lost:
+        return None
     if not isinstance(value, dict):
         document.wrong(("data",) if value is not None else (), "config: needs data; add data: {source: digits, batch_size: 64}")
         return None
@@ -190,8 +195,8 @@ def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | N
     return feed
 
 
-def check_loop(config: Config) -> None:
-    """What only the whole can tell: an end, a loss, names of scores, lengths that fit."""
+def check_loop(config: Config, broken: set[str]) -> None:
+    """What only the whole can tell: an end, a loss, names of scores, lengths that fit.  `broken` lines may be anything."""
     document, loop, net = config.document, config.loop, config.net
     wrong = document.wrong
     if loop.max_iter is None and loop.max_epochs is None and loop.max_time is None:
@@ -203,7 +208,7 @@ def check_loop(config: Config) -> None:
                 ("solver", key),
                 f"solver: {key} cannot be {length}; {'write 20 min' if key == 'max_time' else 'max_time takes a time'}",
             )
-    if net.order and not any(line.weight and "train" in line.phases for line in net.lines):
+    if net.order and not broken and not any(line.weight and "train" in line.phases for line in net.lines):
         wrong(("net",), "net: nothing to train for: there is no loss in phase train; add a loss such as SoftmaxWithLoss")
     if loop.test is not None and loop.test.interval.unit == "seconds":
         wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")
@@ -213,15 +218,14 @@ def check_loop(config: Config) -> None:
         }:
             wrong(("solver", key), f"solver: {key}: there is neither val nor test to score; add data.val: {{hold_out: 0.1}}")
         loop.test = None
-    names = list(net.scores())
-    if loop.test is None and (loop.early_stopping is not None or (loop.snapshot is not None and loop.snapshot.best is not None)):
-        wrong(("solver",), "solver: early_stopping and best need scores; add test: 1 epoch")
-    if loop.early_stopping is not None:
-        check_score(config, loop.early_stopping.monitor, ("solver", "early_stopping", "monitor"), names)
-        if loop.early_stopping.patience.unit == "seconds":
-            wrong(("solver", "early_stopping", "patience"), "solver: patience counts iterations or epochs; write 5 epochs")
-    if loop.snapshot is not None and loop.snapshot.best is not None:
-        check_score(config, loop.snapshot.best, ("solver", "snapshot", "best"), names)
+    chosen = [("early_stopping", "monitor", loop.early_stopping.monitor)] if loop.early_stopping else []
+    chosen += [("snapshot", "best", loop.snapshot.best)] if loop.snapshot and loop.snapshot.best else []
+    if chosen and loop.test is None:
+        if config.watched in config.feed.splits:
+            wrong(("solver", chosen[0][0]), f"solver: {chosen[0][0]} needs scores; add test: 1 epoch")
+    elif ANY not in broken:
+        for section, key, name in chosen:
+            check_score(config, name, ("solver", section, key), [*net.scores(), *broken])
 
 
 def check_score(config: Config, name: str, path: tuple[str, ...], names: list[str]) -> None:

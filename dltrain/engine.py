@@ -14,10 +14,23 @@ from dltrain.ops.backend import Reference
 from dltrain.ops.signature import Call, Tracer
 from dltrain.plan import Plan, make_plan
 from dltrain.program import Pool, Program
-from dltrain.solver import Solver
+from dltrain.solver import AVERAGE, Solver
 from dltrain.tensor import Shape, Tensor
 
 Batch = dict[str, Any]  # field -> array of (N, …)
+
+
+class Averaged(Memory):
+    """A memory in which the averaged weights stand in for those that training moves."""
+
+    def __init__(self, of: Memory) -> None:
+        self.of, self.backend = of, of.backend
+
+    def raw(self, tensor: Tensor, plan: Plan | None) -> Any:
+        if plan is None or plan.storage(tensor) is not self.of.store.w:
+            return self.of.raw(tensor, plan)
+        start = plan.start(tensor)
+        return self.of.memory(self.of.handles[AVERAGE])[start : start + tensor.shape.count]
 
 
 class Engine:
@@ -29,11 +42,13 @@ class Engine:
 
     def __init__(self, net: Net, backend: Reference, solver: Solver | None = None) -> None:
         self.net, self.backend, self.solver = net, backend, solver
-        self.memory = Memory(net.store, backend, solver.slots if solver else ())
+        self.memory = Memory(net.store, backend, solver.kept if solver else ())
+        self.tested: Memory = Averaged(self.memory) if solver and solver.uses_average else self.memory
         self.pool = Pool(backend.workers) if backend.workers > 1 else None
-        self.programs: dict[object, Program] = {}
-        self.rates = {name: Tensor(name, Shape((1,)), "scalar") for name in ("lr", "decay", *(solver.hyper if solver else ()))}
+        self.programs: dict[tuple[Demand, bool, bool], Program] = {}
+        self.rates = {name: Tensor(name, Shape((1,)), "scalar") for name in (solver.numbers if solver else ())}
         self.norm = Tensor("norm", Shape((1,), "double"), "scalar")
+        self.norms = Tensor("norms", Shape((2, len(net.store.table())), "double"), "scalar")  # of each parameter that learns
         self.failed = Tensor("failed", Shape((1,), "index"), "scalar")
         self.step_count = 0  # forward passes in phase train: what random layers count by
         self.graph: Graph | None = None
@@ -45,6 +60,12 @@ class Engine:
         """First values of all parameters."""
         for part in self.net.store.segments.values():
             self.memory.logical(part.handle.data)[...] = part.fill(seed)
+        self.begin_average()
+
+    def begin_average(self) -> None:
+        """Before the first update the average is the weights themselves."""
+        if AVERAGE in self.memory.handles:
+            self.memory.memory(self.memory.handles[AVERAGE])[...] = self.memory.memory(self.net.store.w)
 
     # --- graphs to programs ---
     def update_calls(self, graph: Graph) -> list[Call]:
@@ -52,9 +73,15 @@ class Engine:
         if self.solver is not None and self.net.store.table():
             tracer = Tracer(calls, "solver")
             tracer.way = "update"
-            flat = {**self.memory.handles, **self.rates, "norm": self.norm, "failed": self.failed}
-            self.solver.emit(tracer, flat, tuple(graph.losses.values()), np.array(self.net.store.table(), np.float64))
+            flat = {**self.memory.handles, **self.rates, "norm": self.norm, "norms": self.norms, "failed": self.failed}
+            segments = np.array(self.net.store.table(), np.float64)
+            self.solver.emit(tracer, flat, tuple(graph.losses.values()), segments, self.rows())
         return calls
+
+    def rows(self) -> list[tuple[int, int, int]]:
+        """(start, stop, rows) of each weight that learns; axis 0, the rows, is the outermost in memory on every back end."""
+        parts = [part for part in self.net.store.segments.values() if not part.frozen and len(part.shape) > 1]
+        return [(part.start, part.start + part.shape.count, part.shape[0]) for part in parts]
 
     def plan_of(self, graph: Graph, update: bool = False, fast: bool = True) -> Plan:
         extra = self.update_calls(graph) if update and graph.cut is None else []
@@ -75,9 +102,12 @@ class Engine:
         if key not in self.programs:
             plan = self.plan_of(graph, update, fast)
             if self.memory.reserve(plan.arena):
-                self.programs = {old: Program(p.plan, self.backend, self.memory, self.pool) for old, p in self.programs.items()}
-            self.programs[key] = Program(plan, self.backend, self.memory, self.pool)
+                self.programs = {old: self.compiled(old[0], program.plan) for old, program in self.programs.items()}
+            self.programs[key] = self.compiled(graph.demand, plan)
         return self.programs[key]
+
+    def compiled(self, demand: Demand, plan: Plan) -> Program:
+        return Program(plan, self.backend, self.memory if demand.phase == "train" else self.tested, self.pool)
 
     # --- running ---
     def fill(self, graph: Graph, plan: Plan, batch: Batch | None) -> None:
@@ -109,6 +139,8 @@ class Engine:
         """One update from one batch or several (iter_size); returns each loss, averaged over them."""
         for name, tensor in self.rates.items():
             self.memory.memory(tensor)[...] = rates[name]
+        if self.tested is not self.memory and self.step_count == 0:  # weights may have been put where the average is
+            self.memory.memory(self.net.store.w)[...] = self.memory.memory(self.memory.handles[AVERAGE])
         totals: dict[str, float] = {}
         for number, batch in enumerate(batches):
             graph = self.pass_through("train", batch, "train", update=number == len(batches) - 1)
@@ -130,7 +162,8 @@ class Engine:
     def blob(self, name: str) -> Any:
         """A copy of a blob that the last pass kept."""
         assert self.graph is not None
-        return np.ascontiguousarray(self.memory.logical(self.graph.blobs[name].data, self.plan)).copy()
+        memory = self.memory if self.graph.demand.phase == "train" else self.tested
+        return np.ascontiguousarray(memory.logical(self.graph.blobs[name].data, self.plan)).copy()
 
     @property
     def has_failed(self) -> bool:
@@ -139,11 +172,17 @@ class Engine:
 
     # --- what is saved ---
     def state_arrays(self) -> dict[str, Any]:
-        """Everything that a step changes, as logical arrays: data/, slots/ and states/."""
+        """Everything that a step changes, as logical arrays: data/, slots/ and states/.
+
+        data/ are the weights that are tested; where that is the average, those that training moves are slots/moving.
+        """
         parts = self.net.store.segments.values()
-        made = {f"data/{part.layer}/{part.role}": self.memory.slot("w", part) for part in parts}
-        for slot in self.solver.slots if self.solver else ():
-            made |= {f"slots/{slot}/{part.layer}/{part.role}": self.memory.slot(slot, part) for part in parts}
+        names = {"data": "w"} | {f"slots/{slot}": slot for slot in (self.solver.kept if self.solver else ())}
+        if self.tested is not self.memory:
+            names |= {"data": names.pop(f"slots/{AVERAGE}"), "slots/moving": "w"}
+        made = {
+            f"{path}/{part.layer}/{part.role}": self.memory.slot(slot, part) for path, slot in names.items() for part in parts
+        }
         made |= {f"states/{name}": self.memory.logical(state.handle) for name, state in self.net.store.states.items()}
         return made
 
@@ -153,6 +192,7 @@ class Engine:
         for name, handle in self.memory.handles.items():
             if name != "w":
                 self.memory.memory(handle)[...] = 0
+        self.begin_average()
         self.memory.memory(self.failed)[...] = 0
         for state in self.net.store.states.values():
             self.memory.memory(state.handle)[...] = state.init

@@ -28,6 +28,10 @@ class ConfigError(DltrainError):
     exit_code = 2
 
 
+class Mistakes(ConfigError):
+    """All that is wrong with a text, a line each, every one with its place."""
+
+
 class Diverged(DltrainError):
     exit_code = 3
 
@@ -62,12 +66,13 @@ class Refusal(Exception):
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
     """The known word that was most likely meant, if one comes near; upper and lower case do not matter to a tired eye."""
-    names = sorted(set(known))
-    near = get_close_matches(str(word), names, 1, 0.6)
+    text, names = str(word), sorted(set(known))
+    swapped = [name for name in names if sorted(name.lower()) == sorted(text.lower())]
+    near = get_close_matches(text, swapped, 1, 0.0) or get_close_matches(text, names, 1, 0.6)
     if near:
         return near[0]
     folded = {name.lower(): name for name in names}
-    return next((folded[match] for match in get_close_matches(str(word).lower(), folded, 1, 0.6)), None)
+    return next((folded[match] for match in get_close_matches(text.lower(), folded, 1, 0.6)), None)
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

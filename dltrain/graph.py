@@ -65,12 +65,12 @@ class Builder:
         self.cuts = iter(demand.kept)
 
     # --- what a layer asks of its site ---
-    def param(self, layer: Layer, role: str, shape: Shape, filler: str) -> Param:
+    def param(self, layer: Layer, role: str, shape: Shape, filler: str, **keys: float) -> Param:
         number, line = next((number, line) for number, line in enumerate(self.lines) if line.name == layer.name)
         if filler == "weights":
             rectified = any(other.layer.rectifies and ref.line == number for other in self.lines for ref in other.refs)
             filler = "msra" if rectified else "xavier"
-        made = self.store.param(layer.name, role, shape, filler, line.spec(role))
+        made = self.store.param(layer.name, role, shape, filler, line.spec(role), **keys)
         self.params.setdefault(layer.name, []).append(made)
         return made
 

@@ -21,14 +21,7 @@ from dltrain.train import train
 from dltrain.weights import Report
 from dltrain.weights import load as load_weights
 
-FREE_TO_CHANGE = {
-    "max_iter",
-    "max_epochs",
-    "max_time",
-    "display",
-    "snapshot",
-    "test",
-}  # of solver: they do not change the mathematics
+FREE_TO_CHANGE = {"max_iter", "max_epochs", "max_time", "display", "snapshot"}  # of solver: they do not change the mathematics
 
 
 def engine_of(config: Config, device: str | None, with_solver: bool = True) -> Engine:

@@ -18,7 +18,7 @@ layer = LAYERS.add  # @layer("Pooling") makes a dataclass of keyword fields and 
 class Site(Protocol):
     """Where a layer stands: the graph under construction, which hands out handles."""
 
-    def param(self, layer: Layer, role: str, shape: Shape, filler: str) -> Param: ...
+    def param(self, layer: Layer, role: str, shape: Shape, filler: str, **keys: float) -> Param: ...
     def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor: ...
     def buffer(self, layer: Layer, role: str, shape: Shape) -> Tensor: ...
     def tally(self, layer: Layer, role: str, size: int) -> Tensor: ...
@@ -45,6 +45,7 @@ class Layer:
     rectifies: ClassVar[bool] = False  # passes about half of what it reads, so what makes it should be twice as varied
     cuts: ClassVar[bool] = False  # its top's size depends on data: forward writes self.rows, setup reads self.kept
     more_tops: ClassVar[tuple[str, ...]] = ()  # roles of the tops after the first, made only if read
+    topless: ClassVar[bool] = False  # has no top: nobody can read it
     fixed: ClassVar[tuple[str, ...]] = ("label", "weight")  # bottoms that never get a gradient
     higher_is_better: ClassVar[bool] = False  # of a loss or metric
     parts: ClassVar[tuple[str, ...]] = ()  # names of the scores of a metric that has several: NAME.PART
@@ -65,12 +66,13 @@ class Layer:
     rows: Tensor
     sums: Tensor
 
-    def param(self, role: str, shape: tuple[int, ...], filler: str) -> Param:
+    def param(self, role: str, shape: tuple[int, ...], filler: str, **keys: float) -> Param:
         """A learnable array, in the snapshot as a weight.
 
-        `filler` names its default first values; "weights" is msra where a reader rectifies (ReLU and its kin), else xavier.
+        `filler`, with its keys, names its default first values; "weights" is msra where a reader rectifies (ReLU and its kin),
+        else xavier.
         """
-        return self.site.param(self, role, Shape(shape), filler)
+        return self.site.param(self, role, Shape(shape), filler, **keys)
 
     def state(self, role: str, shape: tuple[int, ...], init: float = 0.0, per_split: bool = False) -> Tensor:
         """An array that outlives the step and is in the snapshot: one for all splits, or one a split."""
@@ -98,6 +100,10 @@ class Layer:
         if not 0 < at < len(x):
             raise Refusal("axis", f"{axis} is not an axis of {x} after the sample axis")
         return at
+
+    def top_roles(self, bottoms: int) -> tuple[str, ...]:
+        """Roles of the tops after the first: `more_tops`, unless the keys or the number of bottoms decide."""
+        return self.more_tops
 
     @staticmethod
     def score(sums: Any) -> float | dict[str, float]:

@@ -18,6 +18,9 @@ def read_lines(document: Document, value: Any, rules: dict[str, dict[str, Any]])
         document.wrong(("net",), f"net: must be a list of layers, - {{name: conv1, type: Convolution, …}}, not {show(value)}")
         return []
     lines = [read_line(document, item, ("net", index), rules) for index, item in enumerate(value)]
+    for above, line in zip(lines, lines[1:], strict=False):
+        if line is not None:
+            line.after_wrong = above is None
     return [line for line in lines if line is not None]
 
 
@@ -30,15 +33,17 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
     for word in NOT_YET["line"]:
         if word in item:
             document.wrong((*path, word), f"{what}: '{word}' is not yet built; write the lines out", key=True)
-    common = {key: value for key, value in item.items() if key in keys_of(LineKeys)}
-    own = {key: value for key, value in item.items() if key not in common and key not in NOT_YET["line"]}
-    keys = check(document, LineKeys, common, path, what)
+    shared = keys_of(LineKeys)
+    common = {key: value for key, value in item.items() if key in shared and key != "param"}
+    own = {key: value for key, value in item.items() if key not in shared and key not in NOT_YET["line"]}
     if isinstance(kind, str) and kind not in LAYERS:
         document.wrong((*path, "type"), f"{what}: unknown layer type '{kind}'; {did_you_mean(kind, LAYERS)}")
-    meant = kind if kind in LAYERS else nearest(kind, LAYERS)  # its keys are checked all the same
-    layer = check(document, LAYERS[meant], own, path, what, keys_of(LineKeys)) if meant else None
+    meant = kind if isinstance(kind, str) and kind in LAYERS else nearest(kind, LAYERS)  # its keys are checked all the same
+    misspelt = {nearest(key, shared) for key in own if not meant or key not in keys_of(LAYERS[meant])}
+    keys = check(document, LineKeys, common, path, what, excused=misspelt)
+    layer = check(document, LAYERS[meant], own, path, what, shared) if meant else None
     params = read_params(document, item.get("param"), (*path, "param"), what)
-    if keys is None or layer is None or kind not in LAYERS:
+    if keys is None or layer is None or kind != meant:
         return None
     if keys.loss_weight is not None and layer.kind == "metric":
         document.wrong(
@@ -51,7 +56,10 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
 
 def read_params(document: Document, value: Any, path: Key, what: str) -> dict[str, dict[str, Any]]:
     """param: {weight: {lr_mult: 10, filler: xavier}, bias: {lr_mult: 20}}"""
+    if value is None:
+        return {}
     if not isinstance(value, dict):
+        document.wrong(path, f"{what}: 'param' must be a mapping by role, {{weight: {{lr_mult: 10}}}}, not {show(value)}")
         return {}
     return {role: read_param(document, keys, (*path, role), f"{what}: param {role}") for role, keys in value.items()}
 

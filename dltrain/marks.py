@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dltrain.errors import ConfigError
+from dltrain.errors import ConfigError, Mistakes
 
 Key = tuple[str | int, ...]  # the way to a value: ("net", 2, "kernel_size")
 
@@ -38,7 +38,8 @@ class Document:
     value: Any = None
     marks: dict[Key, Mark] = field(default_factory=dict)
     keys: dict[Key, Mark] = field(default_factory=dict)
-    mistakes: dict[tuple[int, int, str], str] = field(default_factory=dict)
+    mistakes: dict[tuple[str, int, int, str], str] = field(default_factory=dict)  # by file, line, column and words
+    lost: set[str] = field(default_factory=set)  # sections whose file could not be read: told already
 
     def mark(self, path: Key, key: bool = False) -> Mark:
         """Where the value at `path` (or, with `key`, its key) stands; the nearest thing around it otherwise."""
@@ -50,13 +51,17 @@ class Document:
         return Mark(self.file)
 
     def wrong(self, path: Key, message: str, key: bool = False) -> None:
-        """Notes a mistake; `raise_mistakes` tells them all in the order of the text."""
-        mark = self.mark(path, key)
-        self.mistakes.setdefault((mark.line, mark.column, message), f"{mark}: {message}")
+        """Notes a mistake, in one line; `raise_mistakes` tells them all, file by file, in the order of the text."""
+        self.note(self.mark(path, key), message)
+
+    def note(self, mark: Mark, message: str) -> None:
+        file = "" if mark.file == self.file else mark.file  # its own first
+        words = message.replace("\n", "\\n").replace("\r", "\\r")
+        self.mistakes.setdefault((file, mark.line, mark.column, words), f"{mark}: {words}")
 
     def raise_mistakes(self) -> None:
         if self.mistakes:
-            raise ConfigError("\n".join(self.mistakes[place] for place in sorted(self.mistakes)))
+            raise Mistakes("\n".join(self.mistakes[place] for place in sorted(self.mistakes)))
 
 
 CORE: list[tuple[str, Callable[[str], Any]]] = [  # YAML 1.2.2, section 10.3.2
@@ -80,6 +85,17 @@ def scalar(text: str) -> Any:
     return text
 
 
+PLAIN = "plain"
+
+
+class Loader(yaml.SafeLoader):
+    """Leaves untagged scalars untyped: YAML 1.2's core schema decides, not PyYAML's table of 1.1."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        untagged = kind is yaml.ScalarNode and implicit[0]  # neither quoted nor "!"
+        return PLAIN if untagged else super().resolve(kind, value, implicit)
+
+
 def load(path: str | Path) -> Document:
     """Reads a file; a file that cannot be read, or is not YAML, is a ConfigError."""
     file = str(path)
@@ -96,13 +112,20 @@ def parse(text: str, file: str = "<text>") -> Document:
     """Reads a text.  Keys given twice, strange keys and endless aliases are noted as mistakes."""
     document = Document(file)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = Mark(file, at.line + 1, at.column + 1) if at else Mark(file)
         raise ConfigError(f"{mark}: this is not YAML: {yaml_problem(error)}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: this is not YAML: {str(error).splitlines()[0]}") from None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        mark = Mark(file, before.count("\n") + 1, error.position - before.rfind("\n"))
+        strange = f"the character {error.character!r} cannot stand in a text"
+        raise ConfigError(f"{mark}: this is not YAML: {strange}; remove it") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: the text nests deeper than any config does; check its brackets and its indentation") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{file}: this is not YAML: {str(error).splitlines()[0]}; check it with a YAML editor") from None
     if root is not None:
         document.value = Reader(document).read(root, ())
     return document
@@ -137,7 +160,7 @@ class Reader:
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
-        plain = getattr(node, "style", None) is None and not node.tag.startswith("!")
+        plain = getattr(node, "style", None) is None and node.tag == PLAIN
         return scalar(node.value) if plain else node.value
 
     def mapping(self, node: yaml.MappingNode, path: Key) -> dict[str, Any]:
@@ -148,8 +171,7 @@ class Reader:
             mark = Mark(self.document.file, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if name in values:
                 first = self.document.keys[where].line
-                place = (mark.line, mark.column, name)
-                self.document.mistakes[place] = f"{mark}: '{name}' stands twice (first in line {first}); keep one"
+                self.document.note(mark, f"'{name}' stands twice (first in line {first}); keep one")
                 continue
             self.document.keys[where] = mark
             values[name] = self.read(value_node, where)

@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dltrain.checks import show
 from dltrain.errors import ConfigError, did_you_mean
 from dltrain.marks import Document, Key, Mark, load, parse
 from dltrain.registry import SOURCES
 
+CHOSEN = ("source", "lr_policy", "filler", "then")  # what is chosen by name; other bare values are intervals
 SECTIONS = ("net", "data", "solver")
 
 
@@ -22,8 +24,9 @@ def include(document: Document) -> None:
         if not isinstance(value, str):
             continue
         path = Path(value) if Path(value).is_absolute() else Path(document.file).parent / value
-        if not path.is_file():
-            document.wrong((section,), f"{section}: there is no file {path}; give a path relative to this file")
+        if not is_file(path):
+            document.wrong((section,), f"{section}: there is no file {show(value)}; give a path relative to this file")
+            document.lost.add(section)
             del document.value[section]
             continue
         other = load(path)
@@ -32,16 +35,25 @@ def include(document: Document) -> None:
         document.value[section] = other.value[section] if whole else other.value
         for marks, more in ((document.marks, other.marks), (document.keys, other.keys)):
             marks.update({(section, *key[len(start) :]): mark for key, mark in more.items() if key[: len(start)] == start})
-        document.mistakes.update(other.mistakes)
+        for _, line, column, words in other.mistakes:
+            document.note(Mark(other.file, line, column), words)
+
+
+def is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def anchor(document: Document) -> None:
     """Makes the paths of a source absolute: in a file they are relative to it, on the command line to the working directory."""
     data = document.value.get("data") if isinstance(document.value, dict) else None
     given = data.get("source") if isinstance(data, dict) else None
-    if not isinstance(given, dict) or given.get("type") not in SOURCES:
+    kind = given.get("type") if isinstance(given, dict) else None
+    if not isinstance(kind, str) or kind not in SOURCES:
         return
-    for key in set(SOURCES[given["type"]].paths) & set(given):
+    for key in set(SOURCES[kind].paths) & set(given):
         given[key] = absolute(document, given[key], ("data", "source", key))
 
 
@@ -85,7 +97,7 @@ def enter(node: Any, path: Key, word: str, setting: str) -> tuple[Any, Key]:
         if inner is None:
             node[word] = {}
         elif isinstance(inner, str | int | float):
-            node[word] = {"type": inner} if isinstance(inner, str) else {"interval": inner}
+            node[word] = {"type" if word in CHOSEN else "interval": inner}
     elif place == len(node):
         raise ConfigError(f"--set {setting}: there is no layer '{word}'; {did_you_mean(word, names(node))}")
     return node[place], (*path, place)

@@ -19,7 +19,7 @@ class ParamSpec:
 
     filler: Any = None
     lr_mult: float = 1.0
-    decay_mult: float | None = None  # None: 1, but 0 for biases
+    decay_mult: float | None = None  # None: 1, but 0 for biases and scales
     freeze: bool = False
     share: str | None = None  # LAYER.ROLE of the parameter that stands here, too
 
@@ -48,7 +48,7 @@ class Segment:
     def decay_mult(self) -> float:
         if self.spec.decay_mult is not None:
             return self.spec.decay_mult
-        return 0.0 if self.role == "bias" else 1.0
+        return 0.0 if self.role in ("bias", "scale") else 1.0
 
     def fill(self, seed: int) -> Any:
         """First values: a pure function of the seed and the name."""
@@ -74,7 +74,7 @@ class Store:
         self.shared: dict[tuple[str, str], Segment] = {}  # parameters that are another layer's
         self.closed = False
 
-    def param(self, layer: str, role: str, shape: Shape, filler: str, spec: ParamSpec) -> Param:
+    def param(self, layer: str, role: str, shape: Shape, filler: str, spec: ParamSpec, **keys: float) -> Param:
         """The handle of a parameter, the same in every graph."""
         found = self.segments.get((layer, role)) or self.shared.get((layer, role))
         if found is None and spec.share is not None:
@@ -86,7 +86,7 @@ class Store:
             handle = Param(
                 Tensor(name, shape, "param", (self.w, start)), Tensor(f"{name}.grad", shape, "param_grad", (self.g, start))
             )
-            found = Segment(layer, role, shape, start, spec, handle, spec.filler or FILLERS[filler]())
+            found = Segment(layer, role, shape, start, spec, handle, spec.filler or FILLERS[filler](**keys))
             if found.frozen:
                 handle.grad = None
             self.segments[layer, role] = found

@@ -41,6 +41,7 @@ class Line:
     propagate_down: tuple[bool, ...] | None = None  # whether each bottom gets a gradient; one word for all
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)  # pattern -> what the solver says of what matches
     refs: list[Ref] = field(default_factory=list)
+    after_wrong: bool = False  # the line above could not be read
 
     @property
     def what(self) -> str:
@@ -71,7 +72,10 @@ class Line:
 
     @property
     def tops(self) -> list[str]:
-        return [self.name, *(f"{self.name}.{role}" for role in self.layer.more_tops)]
+        if self.layer.topless:
+            return []
+        given = len(self.bottom) if isinstance(self.bottom, list | dict) else 1
+        return [self.name, *(f"{self.name}.{role}" for role in self.layer.top_roles(given))]
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -99,6 +103,7 @@ class Roles:
         return ", ".join(self.names) or ("any number of bottoms" if self.any_number else "none")
 
 
+ANY = "*"  # among wrong names: a line without a name, which may be whatever is read
 UNKNOWN = Ref()  # what a wrong name, or a line that is wrong itself, stands for
 
 
@@ -111,9 +116,8 @@ def wire(lines: list[Line], fields: list[str], report: Report, wrong: list[str])
     for number, line in enumerate(lines):
         for top, name in enumerate(line.tops):
             if blobs.get(name, UNKNOWN) != UNKNOWN:
-                owner = (
-                    "a field of the source" if blobs[name].field else f"also the name of line {blobs[name].line + 1} of the net"
-                )
+                first = f"also the name of line {place_of(lines[blobs[name].line])} of the net"
+                owner = "a field of the source" if blobs[name].field else first
                 report((*line.path, "name"), f"{line.what}: the name '{name}' is {owner}; choose another")
             else:
                 blobs[name] = Ref(line=number, top=top)
@@ -121,6 +125,12 @@ def wire(lines: list[Line], fields: list[str], report: Report, wrong: list[str])
         line.refs = bottoms(lines, number, blobs, fields, report)
         check_propagate(line, report)
     return order(lines, report)
+
+
+def place_of(line: Line) -> int:
+    """Which line of the net it is, as a person counts."""
+    index = line.path[1] if len(line.path) > 1 else 0
+    return int(index) + 1
 
 
 def check_propagate(line: Line, report: Report) -> None:
@@ -142,7 +152,8 @@ def bottoms(lines: list[Line], number: int, blobs: dict[str, Ref], fields: list[
     limit = len(given) if roles.any_number else len(roles.names)
     if not roles.needed <= len(given) <= limit:
         some = f"{roles.needed}" if roles.needed == limit else f"{roles.needed} to {limit}"
-        report(path, f"{line.what}: reads {some} bottoms ({roles}), not {len(given)}")
+        report(path, f"{line.what}: reads {some} bottoms ({roles}), not {len(given)}; give them in this order")
+        return [UNKNOWN]
     return [named(line, item, blobs, (*path, place), report) for place, item in enumerate(given)]
 
 
@@ -154,6 +165,7 @@ def by_role(line: Line, roles: Roles, blobs: dict[str, Ref], path: Key, report: 
     for role in roles.names[: roles.needed]:
         if role not in line.bottom:
             report(path, f"{line.what}: needs the bottom '{role}'; add {role}: …")
+            return [UNKNOWN]
     return [named(line, line.bottom[role], blobs, (*path, role), report) for role in roles.names if role in line.bottom]
 
 
@@ -165,13 +177,15 @@ def implicit(lines: list[Line], number: int, roles: Roles, fields: list[str], re
     if line.layer.kind != "layer" or roles.needed > 1:
         example = ", ".join(roles.names[: roles.needed]) or "x, label"
         report(line.path, f"{line.what}: must name what it reads; add bottom: [{example}]")
-        return []
+        return [UNKNOWN]
     for above in range(number - 1, -1, -1):
-        if lines[above].layer.kind == "layer":
+        if lines[above].layer.kind == "layer" and not lines[above].layer.topless:
             return [Ref(line=above)]
+    if lines[0].after_wrong:
+        return [UNKNOWN]
     if not fields:
         report(line.path, f"{line.what}: there is nothing above to read; add a data section, or bottom: …")
-        return []
+        return [UNKNOWN]
     return [Ref(field=fields[0])]
 
 
@@ -180,6 +194,8 @@ def named(line: Line, item: Any, blobs: dict[str, Ref], path: Key, report: Repor
         return Ref(number=float(item))
     if isinstance(item, str) and item in blobs:
         return blobs[item]
+    if ANY in blobs:
+        return UNKNOWN
     if isinstance(item, str) and "." in item and item.split(".")[0] in blobs:
         report(path, f"{line.what}: reading '{item}' as a blob is not yet built; blobs: {', '.join(blobs)}")
     else:

@@ -9,22 +9,24 @@ from dltrain.layer import Blob, Layer, Shape, layer
 class Accuracy(Layer):
     """y = share of places where fewer than top_k other classes score at least as high as the label's class.
 
-    bottoms x      (N, C, ...)       scores
-            label  (N, ...)          classes 0 .. C - 1, x without `axis`
-            weight (N) or as label   optional
-    top     y      one number
+    bottoms x          (N, C, ...)       scores
+            label      (N, ...)          classes 0 .. C - 1, x without `axis`; `ignore_label` does not count
+            weight     (N) or as label   optional
+    tops    y          one number
+            per_class  (C)  only if read: the share among the places of each class in this batch, 0 where there is none
 
     Ties count against, as in Caffe: a net that gives every class the same score is never right.
     """
 
     kind = "metric"
     higher_is_better = True
+    more_tops = ("per_class",)
 
     axis: int = 1
     top_k: Count = 1
     ignore_label: int | None = None
 
-    def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
+    def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> list[Shape]:
         self.real(x)
         self.at = self.class_axis(self.axis, x)
         places = (*x[: self.at], *x[self.at + 1 :])
@@ -37,14 +39,15 @@ class Accuracy(Layer):
         self.hit = self.buffer("hit", places)
         self.z = self.buffer("z", (1,))
         self.sums = self.tally()
-        return Shape((1,))
+        return [Shape((1,)), Shape((x[self.at],))]
 
     def forward(self, *blobs: Blob) -> None:
-        x, label, *weight, y = (blob.data for blob in blobs)
+        x, label, *weight, y, per_class = (blob.data for blob in blobs)
         w = weight[0] if weight else None
         self.ops.hits(x, label, w, self.hit, self.at, self.top_k, self.ignore_label)
         self.ops.weigh(label, w, self.z, "valid", self.ignore_label)
         self.ops.weighted_mean(self.hit, self.z, self.sums, y)
+        self.ops.class_means(self.hit, label, w, per_class, self.ignore_label)
 
     def backward(self, *blobs: Blob) -> None:
         """A share does not change smoothly: there is no gradient."""

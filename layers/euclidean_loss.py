@@ -2,14 +2,15 @@
 
 from dltrain.errors import Refusal
 from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.ops.formula import formula
 
 
 @layer("EuclideanLoss")
 class EuclideanLoss(Layer):
     """y = 1/(2N) sum of (a - b)^2          da = (a - b) / N,   db = -da
 
-    bottoms a, b    one shape, (N, ...)
-            weight  (N)  optional; the sum of weights then stands for N
+    bottoms a, b    (N, ...), as many numbers a sample
+            weight  (N) or as b, such as 0 where a number is missing; optional: samples count as much as they weigh
     top     y       one number
     """
 
@@ -17,23 +18,31 @@ class EuclideanLoss(Layer):
     fixed = ("weight",)
 
     def setup(self, a: Shape, b: Shape, weight: Shape | None = None) -> Shape:
-        if a != b:
-            raise Refusal("bottom", f"shapes differ: {a} and {b}")
         self.real(a, b)
-        if weight is not None and tuple(weight) != (a[0],):
-            raise Refusal("bottom", f"the weight must be {Shape(a[:1])}, not {weight}")
-        self.loss = self.buffer("loss", (a[0],))
+        if a[0] != b[0] or a.count != b.count:
+            raise Refusal("bottom", f"needs as many numbers a sample in both bottoms, not {a} and {b}")
+        if weight is not None and tuple(weight) not in ((a[0],), tuple(b)):
+            raise Refusal("bottom", f"the weight must be {Shape(a[:1])} or {b}, not {weight}")
+        self.loss = self.buffer("loss", a)
         self.z = self.buffer("z", (1,))
         self.sums = self.tally()
         return Shape((1,))
 
+    @staticmethod
+    def f(a: float, b: float) -> float:
+        return 0.5 * (a - b) * (a - b)
+
+    @staticmethod
+    def df(a: float, b: float) -> tuple[float, float]:
+        return a - b, b - a
+
     def forward(self, *blobs: Blob) -> None:
         a, b, *weight, y = (blob.data for blob in blobs)
         self.w = weight[0] if weight else None
-        self.ops.euclidean_loss(a, b, self.w, self.loss)
-        self.ops.weigh(self.loss, self.w, self.z, "valid", None)
+        self.ops.pointwise_loss((a, b), self.w, self.loss, formula(self.f))
+        self.ops.weigh(b, self.w, self.z, "batch_size", None)
         self.ops.weighted_mean(self.loss, self.z, self.sums, y)
 
     def backward(self, *blobs: Blob) -> None:
         a, b, y = blobs[0], blobs[1], blobs[-1]
-        self.ops.euclidean_loss_dx(a.data, b.data, self.w, self.z, y.grad, a.grad, b.grad)
+        self.ops.pointwise_loss_dx((a.data, b.data), self.w, self.z, y.grad, a.grad, b.grad, None, formula(self.df))

@@ -10,6 +10,8 @@ class Flatten(Layer):
 
     bottom  x  (N, C, H, W)
     top     y  (N, C H W)
+
+    With axis: 0 the sample axis is taken in, too: (N C, H, W) for axis: 0, end_axis: 1.
     """
 
     axis: int = 1
@@ -17,8 +19,8 @@ class Flatten(Layer):
 
     def setup(self, x: Shape) -> Shape:
         first, last = (a + len(x) if a < 0 else a for a in (self.axis, self.end_axis))
-        if not 0 < first < len(x):
-            raise Refusal("axis", f"{self.axis} must lie between 1 and {len(x) - 1} for a bottom of {x}; axis 0 is the sample")
+        if not 0 <= first < len(x):
+            raise Refusal("axis", f"{self.axis} is not an axis of {x}")
         if not first <= last < len(x):
             raise Refusal("end_axis", f"{self.end_axis} must lie between axis {first} and {len(x) - 1}")
         return Shape((*x[:first], Shape(x[first : last + 1]).count, *x[last + 1 :]), x.dtype)

@@ -1,9 +1,9 @@
-"""How the learning rate changes in time: Caffe's seven policies, a formula each, and a warm-up before any of them."""
+"""How the learning rate changes in time: Caffe's seven policies, a formula each, Smola's, and a warm-up before any of them."""
 
 from math import exp
 from typing import Any
 
-from dltrain.fields import Finite, Interval, NonNegative, Share, chosen
+from dltrain.fields import Finite, Interval, NonNegative, Positive, Share, chosen
 from dltrain.solver import Horizon, Policy, policy, power
 
 
@@ -64,8 +64,12 @@ class Poly(Policy):
 
     power: NonNegative
 
+    @property
+    def to_the_end(self) -> bool:
+        return True
+
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
-        return float(base * (1 - min(iteration, run.max_iter) / run.max_iter) ** self.power)
+        return float(base * (1 - min(iteration, run.end) / run.end) ** self.power)
 
 
 @policy("sigmoid")
@@ -80,6 +84,20 @@ class Sigmoid(Policy):
         return base / (1 + exp(z)) if z < 700 else 0.0
 
 
+@policy("decline")
+class Decline(Policy):
+    """lr = base_lr / (beta + iteration) ^ gamma          (Smola's alpha is base_lr)
+
+    gamma 0.5 is the usual choice, 1 that for strongly convex problems.  Caffe's inv is the same curve beginning at base_lr.
+    """
+
+    beta: Positive = 1.0
+    gamma: NonNegative = 0.5
+
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
+        return base * power(self.beta + iteration, -self.gamma)
+
+
 @policy("warmup")
 class Warmup(Policy):
     """lr rises in a line from start base_lr to what `then` gives, over the first `iterations`; `then` counts from 0 all along.
@@ -90,6 +108,10 @@ class Warmup(Policy):
     iterations: Interval
     start: Share = 0.0
     then: chosen("POLICIES") = None  # type: ignore[valid-type]
+
+    @property
+    def to_the_end(self) -> bool:
+        return self.then is not None and bool(self.then.to_the_end)
 
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
         full: Any = self.then.rate(base, iteration, run) if self.then else base

@@ -103,13 +103,21 @@ def places() -> Iterator[Place]:
     for name, cls in SOLVERS.items():
         base = {"type": name}
         yield Place(f"solver {name}", [cls, sections.Loop], lambda keys, base=base: in_text(("solver",), keys, base))
-    for path, cls in [(("solver", "display"), sections.Display), (("solver", "test"), sections.Test), (("solver", "snapshot"), sections.Snapshots),
-                      (("solver", "early_stopping"), sections.EarlyStopping), (("data", "train"), sections.HoldOut),
-                      (("data", "val"), sections.HoldOut), (("data", "test"), sections.HoldOut), (("engine",), sections.EngineKeys),
-                      (("net", 0, "param", "weight"), sections.ParamKeys), (("solver", "param", "*.bias"), sections.ParamKeys),
-                      (("data",), sections.DataKeys)]:  # fmt: skip
+    sections_at = [
+        (("solver", "display"), sections.Display), (("solver", "test"), sections.Test), (("solver", "snapshot"), sections.Snapshots),
+        (("solver", "early_stopping"), sections.EarlyStopping), (("data", "train"), sections.HoldOut),
+        (("data", "val"), sections.HoldOut), (("data", "test"), sections.HoldOut), (("engine",), sections.EngineKeys),
+        (("net", 0, "param", "weight"), sections.ParamKeys), (("solver", "param", "*.bias"), sections.ParamKeys),
+        (("data",), sections.DataKeys), (("weights",), sections.Weights),
+    ]  # fmt: skip
+    for path, cls in sections_at:
         yield Place(".".join(map(str, path)), [cls], lambda keys, path=path: in_text(path, keys))
-    yield Place("top", [sections.Top], lambda keys: in_text((), keys), ("data", "net", "solver", "engine"))
+    yield Place(
+        "top",
+        [sections.Top],
+        lambda keys: in_text((), keys),
+        tuple(key for key in config.TOP if key not in keys_of(sections.Top)),
+    )
 
 
 PLACES = list(places())
@@ -123,7 +131,9 @@ def typos(word: str) -> list[str]:
     return [typo for typo in dict.fromkeys(dropped + swapped) if typo and typo != word]
 
 
-@pytest.mark.parametrize(("place", "key"), [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACES for key in place.keys])
+@pytest.mark.parametrize(
+    ("place", "key"), [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACES for key in place.keys]
+)
 def test_a_key_that_is_one_letter_off_is_told_once_with_the_right_one(place: Place, key: str) -> None:
     for typo in typos(key):
         if typo not in place.keys:
@@ -134,7 +144,8 @@ def test_a_key_that_is_one_letter_off_is_told_once_with_the_right_one(place: Pla
 
 
 @pytest.mark.parametrize(("known", "name"), [pytest.param(known, name, id=f"{known.kind} {name}") for known in
-                                             (LAYERS, SOLVERS, POLICIES, FILLERS, SOURCES, TRANSFORMS) for name in known])  # fmt: skip
+                                             (LAYERS, SOLVERS, POLICIES, FILLERS, SOURCES,
+                                              TRANSFORMS) for name in known])  # fmt: skip
 def test_a_name_that_is_one_letter_off_is_told_with_the_right_one(known: Registry, name: str) -> None:
     for typo in typos(name):
         if typo not in known:
@@ -145,7 +156,8 @@ def test_a_name_that_is_one_letter_off_is_told_with_the_right_one(known: Registr
 
 
 @pytest.mark.parametrize(("old", "new", "right"), [
-    ("num_output", "num_ouput", "num_output"), ("base_lr", "bse_lr", "base_lr"), ("source", "sorce", "source"), ("name: ip1", "nme: ip1", "name"),
+    ("num_output", "num_ouput", "num_output"), ("base_lr", "bse_lr", "base_lr"), ("source", "sorce", "source"),
+    ("name: ip1", "nme: ip1", "name"),
     ("max_epochs: 1", "early_stopping: {patence: 5 epochs}, max_epochs: 1", "patience"),
     ("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: inv, gama: 1, power: 1}", "gamma"),
     ("source: digits", "source: digits, transform: [{type: scale, vlue: 2}]", "value"),
@@ -204,7 +216,8 @@ NUMBERS = [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACE
 def test_there_are_numbers_in_every_kind_of_section() -> None:
     found = {row.id for row in NUMBERS}
     assert found >= {
-        "Convolution-kernel_size", "Convolution-num_output", "Dropout-dropout_ratio", "SoftmaxWithLoss-loss_weight", "solver SGD-momentum",
+        "Convolution-kernel_size", "Convolution-num_output", "Dropout-dropout_ratio", "SoftmaxWithLoss-loss_weight",
+        "solver SGD-momentum",
         "solver SGD-max_epochs", "lr_policy inv-gamma", "filler gaussian-std", "transform step crop-size", "solver.snapshot-keep",
         "solver.early_stopping-min_delta", "data.val-hold_out", "data-batch_size", "top-seed", "net.0.param.weight-lr_mult",
         "solver.param.*.bias-decay_mult", "engine-threads",
@@ -247,18 +260,24 @@ def test_an_expression_is_not_yet_built(place: Place, key: str) -> None:
     ("num_output: 10", "num_output: 10.0", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not 10.0"),
     ("num_output: 10", "num_output: [10]", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not [10]"),
     ("num_output: 10", "num_output: null", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not null"),
-    ("num_output: 10", "num_output: 10, bias_term: 1", "4:64: layer 'ip1' (InnerProduct): 'bias_term' must be true or false, not 1"),
-    ("num_output: 10", "num_output: 10, bias_term: on", "4:64: layer 'ip1' (InnerProduct): 'bias_term' must be true or false, not 'on'"),
-    ("num_output: 10", "num_output: 10, phase: tset", "4:60: layer 'ip1' (InnerProduct): 'phase' cannot be 'tset'; did you mean 'test'?"),
-    ("num_output: 10", "num_output: 10, phase: [train, tets]", "4:68: layer 'ip1' (InnerProduct): 'phase' cannot be 'tets'; did you mean 'test'?"),
-    ("num_output: 10", "num_output: 10, phase: [train, 3]", "4:68: layer 'ip1' (InnerProduct): 'phase' cannot be 3; known: deploy, test, train"),
+    ("num_output: 10", "num_output: 10, bias_term: 1",
+     "4:64: layer 'ip1' (InnerProduct): 'bias_term' must be true or false, not 1"),
+    ("num_output: 10", "num_output: 10, bias_term: on",
+     "4:64: layer 'ip1' (InnerProduct): 'bias_term' must be true or false, not 'on'"),
+    ("num_output: 10", "num_output: 10, phase: tset",
+     "4:60: layer 'ip1' (InnerProduct): 'phase' cannot be 'tset'; did you mean 'test'?"),
+    ("num_output: 10", "num_output: 10, phase: [train, tets]",
+     "4:68: layer 'ip1' (InnerProduct): 'phase' cannot be 'tets'; did you mean 'test'?"),
+    ("num_output: 10", "num_output: 10, phase: [train, 3]",
+     "4:68: layer 'ip1' (InnerProduct): 'phase' cannot be 3; known: deploy, test, train"),
     ("base_lr: 0.1", "base_lr: -0.1", "6:30: solver (SGD): 'base_lr' must be at least 0, not -0.1"),
     ("base_lr: 0.1", "base_lr: .inf", "6:30: solver (SGD): 'base_lr' must be a finite number, not Infinity"),
     ("base_lr: 0.1", "base_lr: .nan", "6:30: solver (SGD): 'base_lr' must be a finite number, not NaN"),
     ("base_lr: 0.1", "base_lr: 0.1, momentum: 1", "6:45: solver (SGD): 'momentum' must be less than 1, not 1"),
     ("base_lr: 0.1", "base_lr: 0.1, clip_gradients: 0", "6:51: solver (SGD): 'clip_gradients' must be greater than 0, not 0"),
     ("base_lr: 0.1", "base_lr: 0.1, momentum: {type: step, gamma: 1, stepsize: 5}",
-     "6:45: solver (SGD): 'momentum' must be a number, not {\"type\": \"step\", \"gamma\": 1, \"stepsize\": 5}; a policy here is not yet built"),
+     "6:45: solver (SGD): 'momentum' must be a number, not {\"type\": \"step\", \"gamma\": 1, \"stepsize\": 5}; "
+     "a policy here is not yet built"),
     ("name: t", "name: a/b", "1:7: config: 'name' is 'a/b': String should match pattern '^[A-Za-z0-9_-]+$'"),
     ("name: t", "version: 2", "1:10: config: 'version' cannot be 2; known: 1"),
 ])  # fmt: skip
@@ -290,9 +309,17 @@ def test_an_empty_list_of_axes_is_refused_in_plain_words() -> None:
 
 def test_null_is_the_default_of_a_key_that_has_one() -> None:
     text = changed("base_lr: 0.1", "base_lr: 0.1, momentum: null, iter_size: null, lr_policy: null, clip_gradients: null")
-    read = config.read("net.yaml", document=parse(text.replace("64}", "null, transform: null}").replace("10}", "10, bias_term: null}"), "net.yaml"))
+    read = config.read(
+        "net.yaml",
+        document=parse(text.replace("64}", "null, transform: null}").replace("10}", "10, bias_term: null}"), "net.yaml"),
+    )
     assert read.solver is not None
-    assert (read.solver.momentum, read.solver.iter_size, read.solver.lr_policy, read.solver.clip_gradients) == (0.0, 1, None, None)
+    assert (read.solver.momentum, read.solver.iter_size, read.solver.lr_policy, read.solver.clip_gradients) == (
+        0.0,
+        1,
+        None,
+        None,
+    )
     assert (read.feed.keys.batch_size, read.feed.keys.transform) == (64, [])
     assert read.net.lines[0].layer.bias_term is True
 
@@ -300,7 +327,7 @@ def test_null_is_the_default_of_a_key_that_has_one() -> None:
 # --- words whose meaning is not built yet ---
 @pytest.mark.parametrize("word", sections.NOT_YET["top"])
 def test_a_section_that_is_not_yet_built_says_so(word: str) -> None:
-    for value in ("{}", "[]", "1", "null"):
+    for value in ("{}", "[]", "1"):
         assert mistakes(f"{word}: {value}\n{BASE}") == [f"net.yaml:1:1: config: '{word}' is not yet built; leave it out"]
 
 
@@ -310,26 +337,37 @@ def test_a_key_of_a_line_that_is_not_yet_built_says_so(word: str) -> None:
     assert told == [f"net.yaml:4:53: layer 'ip1' (InnerProduct): '{word}' is not yet built; write the lines out"]
 
 
+@pytest.mark.parametrize("word", sections.NOT_YET["param"])
+def test_a_key_of_a_parameter_that_is_not_yet_built_says_so(word: str) -> None:
+    told = mistakes(changed("num_output: 10", f"num_output: 10, param: {{weight: {{{word}: x}}}}"))
+    assert told == [f"net.yaml:4:70: layer 'ip1' (InnerProduct): param weight: '{word}' is not yet built; leave it out"]
+    told = mistakes(changed("max_epochs: 1", f'max_epochs: 1, param: {{"*.bias": {{{word}: x}}}}'))
+    assert told == [f"net.yaml:6:69: solver: param *.bias: '{word}' is not yet built; leave it out"]
+
+
+@pytest.mark.parametrize("word", sections.NOT_YET["data"])
+def test_a_key_of_data_that_is_not_yet_built_says_so(word: str) -> None:
+    assert mistakes(changed("batch_size: 64", f"{word}: 5")) == [f"net.yaml:2:24: data: '{word}' is not yet built; leave it out"]
+
+
+@pytest.mark.parametrize("word", sections.NOT_YET["split"])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_key_of_a_split_that_is_not_yet_built_says_so(split: str, word: str) -> None:
+    told = mistakes(changed("batch_size: 64", f"{split}: {{{word}: 1, batch_size: 3}}"))
+    assert told == [f"net.yaml:2:{24 + len(split) + 3}: data: {split}: '{word}' is not yet built; leave it out"]
+
+
 @pytest.mark.parametrize(("old", "new", "told"), [
-    ("num_output: 10", "num_output: 10, param: {weight: {share: x.weight}}",
-     "4:70: layer 'ip1' (InnerProduct): param weight: 'share' is not yet built; leave it out"),
-    ("num_output: 10", "num_output: 10, param: {weight: {transpose: true}}",
-     "4:70: layer 'ip1' (InnerProduct): param weight: 'transpose' is not yet built; leave it out"),
-    ("max_epochs: 1", "max_epochs: 1, param: {\"*.bias\": {share: x}}", "6:69: solver: param *.bias: 'share' is not yet built; leave it out"),
-    ("batch_size: 64", "extra: {a: b}", "2:24: data: 'extra' is not yet built; leave it out"),
-    ("batch_size: 64", "epoch_size: 100", "2:24: data: 'epoch_size' is not yet built; leave it out"),
-    ("batch_size: 64", "val: {fold: 1, hold_out: 0.1}", "2:30: data: val: 'fold' is not yet built; leave it out"),
-    ("batch_size: 64", "test: {list: a.txt}", "2:31: data: test: 'list' is not yet built; leave it out"),
-    ("batch_size: 64", "val: {range: [0, 25]}", "2:30: data: val: 'range' is not yet built; leave it out"),
     ("bottom: [ip1, label]", "bottom: [ip1.weight, label]",
      "5:50: layer 'loss' (SoftmaxWithLoss): reading 'ip1.weight' as a blob is not yet built; blobs: data, label, ip1, loss"),
-    ("num_output: 10", "num_output: 10, loss_weight: 2",
-     "4:66: layer 'ip1' (InnerProduct): a loss_weight on a layer is not yet built; put it on a loss"),
-    ("num_output: 10", "num_output: $n", "4:49: layer 'ip1' (InnerProduct): expressions such as $n are not yet built; write the value"),
-    ("num_output: 10", "num_output: $(n * 4)", "4:49: layer 'ip1' (InnerProduct): expressions such as $(n * 4) are not yet built; write the value"),
+    ("num_output: 10", "num_output: $n",
+     "4:49: layer 'ip1' (InnerProduct): expressions such as $n are not yet built; write the value"),
+    ("num_output: 10", "num_output: $(n * 4)",
+     "4:49: layer 'ip1' (InnerProduct): expressions such as $(n * 4) are not yet built; write the value"),
     ("num_output: 10", "num_output: 10, param: {weight: {lr_mult: $x}}",
      "4:79: layer 'ip1' (InnerProduct): param weight: expressions such as $x are not yet built; write the value"),
-    ("[ip1, label]", "[$x, label]", "5:50: layer 'loss' (SoftmaxWithLoss): expressions such as $x are not yet built; write the value"),
+    ("[ip1, label]", "[$x, label]",
+     "5:50: layer 'loss' (SoftmaxWithLoss): expressions such as $x are not yet built; write the value"),
     ("max_epochs: 1", "max_epochs: $e", "6:47: solver: expressions such as $e are not yet built; write the value"),
 ])  # fmt: skip
 def test_what_is_not_yet_built_says_so_once(old: str, new: str, told: str) -> None:
@@ -337,7 +375,8 @@ def test_what_is_not_yet_built_says_so_once(old: str, new: str, told: str) -> No
 
 
 # --- anything may stand anywhere ---
-JUNK: list[Any] = [None, True, 0, -1, 7, 2.5, 1e300, float("nan"), "", "x", "a.b", "$x", "é" * 300, [], [None], [[]], [{}], ["x"], [1, 2],
+JUNK: list[Any] = [None, True, 0, -1, 7, 2.5, 1e300, float("nan"), "", "x", "a.b", "$x", "é" * 300, [], [None], [[]], [{}], ["x"],
+                   [1, 2],
                    {}, {"type": None}, {"type": []}, {"type": "x"}, {"x": 1}, {"": {}}, {"a": {"b": [1]}}]  # fmt: skip
 FULL = """\
 version: 1
@@ -351,7 +390,8 @@ data:
   val: {batch_size: 32}
   test: null
 net:
-  - {name: c1, type: Convolution, num_output: 4, kernel_size: [3, 3], pad: 1, param: {weight: {filler: {type: gaussian, std: 0.1}}}}
+  - {name: c1, type: Convolution, num_output: 4, kernel_size: [3, 3], pad: 1,
+     param: {weight: {filler: {type: gaussian, std: 0.1}}}}
   - {name: r1, type: ReLU, bottom: c1, phase: [train, test]}
   - {name: ip1, type: InnerProduct, num_output: 10, bottom: {x: r1}}
   - {name: loss, type: SoftmaxWithLoss, bottom: [ip1, label], loss_weight: 0.5}
@@ -411,25 +451,30 @@ def test_whatever_stands_there_is_read_or_refused_in_whole_lines(path: tuple[Any
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    (changed("type: SGD", "type: [SGD]"), "6:16: solver: "), (changed("source: digits", "source: {type: [digits]}"), "2:23: data: source: "),
-    (changed("source: digits", "source: null"), "2:16: data: "),
-    ("data: {source: digits}\nnet: 5\nsolver: {type: SGD, base_lr: 1, max_iter: 1}", "2:6: net: must be a list of layers"),
-    (changed("max_epochs: 1", "max_epochs: 1, param: 3"), "6:57: solver: "),
-    (changed("max_epochs: 1", "max_epochs: 1, display: {interval: 1e-9 epochs}"), "6:69: solver: "),
-    (changed("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: step, gamma: 1, stepsize: 20 min}"), "6:79: solver (SGD): lr_policy (step): "),
-    (changed("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: warmup, iterations: 1 h}"), "6:74: solver (SGD): lr_policy (warmup): "),
-    (changed("base_lr: 0.1, max_epochs: 1", "base_lr: 0.1, max_time: 1 h, lr_policy: {type: poly, power: 1}"), "6:62: solver: "),
-    (changed("max_epochs: 1", "max_epochs: 1, display: 20 min"), "6:59: solver: display "),
-    (changed("batch_size: 64", "train: {hold_out: 5}"), "2:32: data: train: "),
-    (changed("batch_size: 64", "val: {hold_out: 2.5}"), "2:40: data: "),
-    (changed("batch_size: 64", "transform: [{scale: 2, value: 3}]"), "2:47: data: transform"),
-    (changed("num_output: 10", "num_output: 10, phase: []"), "4:60: layer 'ip1' (InnerProduct): 'phase' "),
+@pytest.mark.parametrize(("old", "new"), [  # ^ where the message points
+    ("type: SGD", "type: ^[SGD]"), ("source: digits", "source: {type: ^[digits]}"), ("source: digits", "source: ^null"),
+    ("max_epochs: 1", "max_epochs: 1, param: ^3"), ("max_epochs: 1", "max_epochs: 1, display: {interval: ^1e-9 epochs}"),
+    ("max_epochs: 1", "max_epochs: 1, display: ^20 min"),
+    ("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: step, gamma: 1, stepsize: ^20 min}"),
+    ("base_lr: 0.1", "base_lr: 0.1, lr_policy: {type: warmup, iterations: ^1 h}"),
+    ("base_lr: 0.1",
+     "base_lr: 0.1, lr_policy: {type: warmup, iterations: 5, then: {type: multistep, gamma: 1, stepvalue: [5, ^1 h]}}"),
+    ("max_epochs: 1", "max_time: 1 h, lr_policy: ^{type: poly, power: 1}"),
+    ("batch_size: 64", "train: {^hold_out: 5}"), ("batch_size: 64", "val: {hold_out: ^2.5}"),
+    ("batch_size: 64", "transform: [{scale: 2, ^value: 3}]"), ("num_output: 10", "num_output: 10, phase: ^[]"),
 ])  # fmt: skip
-def test_what_cannot_be_meant_is_refused_before_anything_runs(text: str, told: str) -> None:
-    found = mistakes(text)
+def test_what_cannot_be_meant_is_refused_before_anything_runs(old: str, new: str) -> None:
+    before, _, after = changed(old, new).partition("^")
+    found = mistakes(before + after)
     assert len(found) == 1, found
-    assert found[0].startswith(f"net.yaml:{told}")
+    assert found[0].startswith(f"net.yaml:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}: ")
+
+
+@pytest.mark.parametrize("net", ["5", "true", "x.y", "{}", "null", "[]", "[5]", "[null]", "[[]]"])
+def test_a_net_that_is_no_list_of_lines_is_refused(net: str) -> None:
+    found = mistakes(f"data: {{source: digits}}\nnet: {net}\nsolver: {{type: SGD, base_lr: 1, max_iter: 1}}")
+    assert len(found) == 1, found
+    assert re.match(r"net\.yaml:2:[67]: net: .+; .+|net\.yaml:2:[67]: net: (a line )?must be a", found[0])
 
 
 def test_a_text_with_a_line_break_is_told_in_one_line() -> None:
@@ -446,7 +491,9 @@ def test_long_values_are_cut() -> None:
 
 
 def test_every_choice_of_a_dataclass_has_its_registry() -> None:
-    for place, (name, mark) in product(PLACES, [("lr_policy", "POLICIES"), ("filler", "FILLERS"), ("source", "SOURCES"), ("transform", "TRANSFORMS")]):
+    for place, (name, mark) in product(
+        PLACES, [("lr_policy", "POLICIES"), ("filler", "FILLERS"), ("source", "SOURCES"), ("transform", "TRANSFORMS")]
+    ):
         found = {key: getattr(registry, chosen.registry) for cls in place.classes for key, chosen in choices(cls).items()}
         assert found.get(name, getattr(registry, mark)) is getattr(registry, mark)
 

@@ -85,13 +85,16 @@ def test_null_takes_one_end_away(key: str) -> None:
 
 
 @pytest.mark.parametrize(("words", "section", "found"), [
-    ("snapshot: 5 epochs", "snapshot", Snapshots(interval=Span(5, "epochs"))), ("snapshot: 500", "snapshot", Snapshots(interval=Span(500))),
+    ("snapshot: 5 epochs", "snapshot", Snapshots(interval=Span(5, "epochs"))),
+    ("snapshot: 500", "snapshot", Snapshots(interval=Span(500))),
     ("snapshot: 20 min", "snapshot", Snapshots(interval=Span(1200, "seconds"))),
     ("snapshot: {interval: 5 epochs, keep: 3}", "snapshot", Snapshots(interval=Span(5, "epochs"), keep=3)),
     ("snapshot: {keep: 3}", "snapshot", Snapshots(keep=3)), ("snapshot: {}", "snapshot", Snapshots()),
     ("test: 500", "test", Test(interval=Span(500))), ("test: 2 epochs", "test", Test(interval=Span(2, "epochs"))),
-    ("test: {initial: true}", "test", Test(initial=True)), ("test: {interval: 7, initial: true}", "test", Test(interval=Span(7), initial=True)),
-    ("display: 1", "display", Display(interval=Span(1))), ("display: {interval: 0.5 epochs}", "display", Display(interval=Span(0.5, "epochs"))),
+    ("test: {initial: true}", "test", Test(initial=True)),
+    ("test: {interval: 7, initial: true}", "test", Test(interval=Span(7), initial=True)),
+    ("display: 1", "display", Display(interval=Span(1))),
+    ("display: {interval: 0.5 epochs}", "display", Display(interval=Span(0.5, "epochs"))),
 ])  # fmt: skip
 def test_a_section_takes_its_main_value_bare(words: str, section: str, found: Any) -> None:
     assert getattr(read(solver(f"max_epochs: 3, {words}")).loop, section) == found
@@ -99,7 +102,8 @@ def test_a_section_takes_its_main_value_bare(words: str, section: str, found: An
 
 UNITS = {
     "500": Span(500), "1": Span(1), "5e2": Span(500), "500.0": Span(500), "500 iterations": Span(500), "1 iteration": Span(1),
-    "3 epochs": Span(3, "epochs"), "1 epoch": Span(1, "epochs"), "0.5 epochs": Span(0.5, "epochs"), "2.25 epochs": Span(2.25, "epochs"),
+    "3 epochs": Span(3, "epochs"), "1 epoch": Span(1, "epochs"), "0.5 epochs": Span(0.5, "epochs"),
+    "2.25 epochs": Span(2.25, "epochs"),
     "3epochs": Span(3, "epochs"), "20 s": Span(20, "seconds"), "20 min": Span(1200, "seconds"), "1.5 h": Span(5400, "seconds"),
 }  # fmt: skip
 
@@ -110,7 +114,8 @@ def test_a_length_has_a_unit(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "0", "-1", "0 epochs", "-3 epochs", "3 epoch s", "3 weeks", "3 Epochs", "epochs", "3 epochs 2", "2.5", "0.5", "2.5 iterations", ".inf",
+    "0", "-1", "0 epochs", "-3 epochs", "3 epoch s", "3 weeks", "3 Epochs", "epochs", "3 epochs 2", "2.5", "0.5",
+    "2.5 iterations", ".inf",
     ".nan", "1e400", "true", "20 minutes", "1:30", "[5]", "''", "3 * 4", "١٢ epochs",
 ])  # fmt: skip
 def test_a_length_that_is_none_is_told_with_the_way_out(text: str) -> None:
@@ -141,7 +146,8 @@ def test_a_unit_that_does_not_fit_is_refused(words: str, told: str) -> None:
 # --- how long a run is ---
 @pytest.mark.parametrize(("words", "iterations"), [  # 1257 samples in batches of 64: 19.64 an epoch
     ("max_iter: 7", 7), ("max_epochs: 1", 20), ("max_epochs: 3", 59), ("max_epochs: 0.5", 10), ("max_iter: 2 epochs", 40),
-    ("max_iter: 30, max_epochs: 1", 20), ("max_iter: 10, max_epochs: 1", 10), ("max_time: 1 h", 0), ("max_time: 1 h, max_iter: 5", 5),
+    ("max_iter: 30, max_epochs: 1", 20), ("max_iter: 10, max_epochs: 1", 10), ("max_time: 1 h", 0),
+    ("max_time: 1 h, max_iter: 5", 5),
     ("max_epochs: 1, iter_size: 2", 10), ("max_epochs: 3, iter_size: 4", 15), ("max_iter: 7, iter_size: 4", 7),
 ])  # fmt: skip
 def test_the_first_end_counts_and_an_epoch_ends_with_its_last_sample(words: str, iterations: int) -> None:
@@ -236,7 +242,9 @@ def test_a_filler_may_be_given_by_pattern_and_by_the_layer() -> None:
 def test_a_pattern_that_matches_nothing_is_refused_at_its_place(pattern: str) -> None:
     told = refused(solver(f'max_epochs: 3, param: {{"*.bias": {{lr_mult: 2}}, "{pattern}": {{lr_mult: 3}}}}'))
     assert len(told) == 1
-    assert re.match(rf"net\.yaml:8:82: solver: param '{re.escape(pattern)}' matches nothing; (did you mean|known: ip1\.bias, )", told[0])
+    assert re.match(
+        rf"net\.yaml:8:82: solver: param '{re.escape(pattern)}' matches nothing; (did you mean|known: ip1\.bias, )", told[0]
+    )
 
 
 # --- files inside files ---
@@ -308,7 +316,9 @@ def test_a_file_that_is_not_there_is_told_with_the_section(tmp_path: Path) -> No
     with pytest.raises(ConfigError) as caught:
         config.read(tmp_path / "run.yaml")
     told = str(caught.value).splitlines()
-    assert told == [f"{tmp_path / 'run.yaml'}:2:6: net: there is no file {tmp_path / 'smal.yaml'}; give a path relative to this file"]
+    assert told == [
+        f"{tmp_path / 'run.yaml'}:2:6: net: there is no file {tmp_path / 'smal.yaml'}; give a path relative to this file"
+    ]
 
 
 def test_paths_of_a_source_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +328,14 @@ def test_paths_of_a_source_are_relative_to_the_file_that_names_them(tmp_path: Pa
     monkeypatch.chdir("/")
     with pytest.raises(DataError, match="no such file"):
         config.read(tmp_path / "run.yaml", ("data.source.file=a.npz",))
-    assert len(config.read(tmp_path / "run.yaml", (f"data.source.file={os.path.relpath(tmp_path / 'sets/a.npz')}",)).feed.splits["train"]) == 6
+    assert (
+        len(
+            config.read(tmp_path / "run.yaml", (f"data.source.file={os.path.relpath(tmp_path / 'sets/a.npz')}",)).feed.splits[
+                "train"
+            ]
+        )
+        == 6
+    )
     read = config.read(tmp_path / "run.yaml")
     assert read.values["data"] == {"source": {"type": "arrays", "file": str(tmp_path / "sets" / "a.npz")}}
 
@@ -358,7 +375,8 @@ def test_without_val_only_an_explicit_test_score_is_taken(monitor: str) -> None:
     (NO_VAL, "val.right", "there is no score 'val.right'; did you mean 'test.right'?"),
     (BASE, "test.right", "the loop scores val only; write val.right, or give val back with val: null"),
     (BASE, "rihgt", "there is no score 'rihgt'; did you mean 'right'?"), (BASE, "ip2", "there is no score 'ip2'; "),
-    (BASE, "train.loss", "there is no score 'train.loss'; did you mean 'val.loss'?"), (BASE, "vla.right", "there is no score 'vla.right'; did you mean 'val.right'?"),
+    (BASE, "train.loss", "there is no score 'train.loss'; did you mean 'val.loss'?"),
+    (BASE, "vla.right", "there is no score 'vla.right'; did you mean 'val.right'?"),
     (BASE, "val.", "there is no score 'val.'; "), (BASE, ".right", "there is no score '.right'; did you mean 'right'?"),
     (BASE, "relu1", "there is no score 'relu1'; "),
 ])  # fmt: skip
@@ -407,7 +425,8 @@ def fingerprint(text: str, *settings: str) -> str:
 
 
 @pytest.mark.parametrize("text", [
-    f"name: other\n{BASE}", f"# a comment\n\n{BASE}", f"{BASE}engine: {{device: cpu, threads: 1}}\n", solver("max_epochs: 3, display: 1"),
+    f"name: other\n{BASE}", f"# a comment\n\n{BASE}", f"{BASE}engine: {{device: cpu, threads: 1}}\n",
+    solver("max_epochs: 3, display: 1"),
     solver("max_epochs: 3, display: null"), solver("max_epochs: 3, snapshot: 7"), solver("max_epochs: 3, max_time: 1 h"),
     BASE.replace("{source: digits, batch_size: 64}", "\n  batch_size: 64\n  source: digits"), f"version: 1\n{BASE}",
 ])  # fmt: skip
@@ -417,7 +436,8 @@ def test_what_computes_the_same_has_the_same_fingerprint(text: str) -> None:
 
 def test_each_change_of_what_is_computed_changes_the_fingerprint() -> None:
     texts = [
-        BASE, f"seed: 2\n{BASE}", data("batch_size: 32"), data("batch_size: 64, transform: [{scale: 0.1}]"), data("batch_size: 64, val: null"),
+        BASE, f"seed: 2\n{BASE}", data("batch_size: 32"), data("batch_size: 64, transform: [{scale: 0.1}]"),
+        data("batch_size: 64, val: null"),
         changed("num_output: 5", "num_output: 6"), changed("name: ip1", "name: ip0"), changed("base_lr: 0.1", "base_lr: 0.2"),
         solver("max_epochs: 4"), solver("max_epochs: 3, test: 7"), solver("max_epochs: 3, early_stopping: {patience: 5}"),
     ]  # fmt: skip

@@ -34,7 +34,9 @@ class Numbered(Source):
 
     def open(self) -> None:
         starts = np.cumsum([0, *self.counts.values()])
-        self.splits = {name: np.arange(start, start + count) for (name, count), start in zip(self.counts.items(), starts) if count}
+        self.splits = {
+            name: np.arange(start, start + count) for (name, count), start in zip(self.counts.items(), starts) if count
+        }
         self.fields = {"data": Shape(self.shape), "label": Shape((), "index")}
 
     def __len__(self) -> int:
@@ -43,7 +45,9 @@ class Numbered(Source):
     def read(self, indices: Any, out: Any) -> None:
         indices = np.asarray(indices)
         if "data" in out:
-            out["data"][...] = indices.reshape(-1, *[1] * len(self.shape)) + 0.001 * np.arange(np.prod(self.shape)).reshape(self.shape)
+            out["data"][...] = indices.reshape(-1, *[1] * len(self.shape)) + 0.001 * np.arange(np.prod(self.shape)).reshape(
+                self.shape
+            )
         if "label" in out:
             out["label"][...] = indices % 3
 
@@ -66,7 +70,9 @@ def numbers(batch: Any) -> list[int]:
 
 
 def same(one: Any, other: Any) -> bool:
-    return set(one) == set(other) and all(one[name].dtype == other[name].dtype and np.array_equal(one[name], other[name]) for name in one)
+    return set(one) == set(other) and all(
+        one[name].dtype == other[name].dtype and np.array_equal(one[name], other[name]) for name in one
+    )
 
 
 # --- the stream of training ---
@@ -227,7 +233,9 @@ def test_crops_differ_between_epochs_and_between_samples_but_repeat_with_the_see
     assert found != corners(feed(20, 5, seed=2, shape=(1, 8, 8), transform=transform), 6)
     assert min(len(set(crops)) for crops in found.values()) > 1
     assert len({crops[0] for crops in found.values()}) > 8
-    assert {crop[0] for crops in found.values() for crop in crops} <= {8 * row + column for row in range(6) for column in range(6)}
+    assert {crop[0] for crops in found.values() for crop in crops} <= {
+        8 * row + column for row in range(6) for column in range(6)
+    }
 
 
 def test_a_crop_does_not_hang_on_the_batch_that_its_sample_is_in() -> None:
@@ -309,7 +317,10 @@ def test_a_span_is_due_where_a_whole_number_of_them_has_just_been_completed(leng
     exact = Fraction(str(length.amount)) * (per_epoch if length.unit == "epochs" else 1)
     for iteration in [*range(1, 40), *(ceil(k * exact) + d for k in (1, 2, 3, 17) for d in (-1, 0, 1))]:
         if iteration >= 1:
-            assert length.due(iteration, per_epoch) == (floor(iteration / exact) > floor((iteration - 1) / exact)), (iteration, exact)
+            assert length.due(iteration, per_epoch) == (floor(iteration / exact) > floor((iteration - 1) / exact)), (
+                iteration,
+                exact,
+            )
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

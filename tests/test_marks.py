@@ -19,13 +19,16 @@ from dltrain.marks import Document, Mark, load, parse
 
 NUMBERS = {
     "0": 0, "12": 12, "-3": -3, "+7": 7, "017": 17, "-017": -17, "007": 7, "0o17": 15, "0o0": 0, "0x1f": 31, "0xFF": 255,
-    "1e-4": 1e-4, "1E4": 1e4, "5e-4": 5e-4, "1.5": 1.5, "-.5": -0.5, ".5": 0.5, "5.": 5.0, "1.e3": 1000.0, "+1.5E+2": 150.0, "1e3": 1000.0,
+    "1e-4": 1e-4, "1E4": 1e4, "5e-4": 5e-4, "1.5": 1.5, "-.5": -0.5, ".5": 0.5, "5.": 5.0, "1.e3": 1000.0, "+1.5E+2": 150.0,
+    "1e3": 1000.0,
     "0.0": 0.0, ".inf": inf, "+.inf": inf, "-.inf": -inf, ".Inf": inf, "-.INF": -inf,
 }  # fmt: skip
 TEXTS = [
     "on", "off", "yes", "no", "On", "OFF", "Yes", "NO", "y", "n", "Y", "N", "1:30", "12:30:45", "-1:30", "190:20:30.15",
-    "2020-01-01", "2001-12-14t21:59:43.10-05:00", "1_000", "0x_1", "0b101", "0o8", "0xG", "-0x1f", "+0o7", "nUll", "tRUE", "fAlse",
-    "1e", "e5", "1e5x", ".", "..", "+", "1.2.3", "inf", "nan", ".iNF", ".nAN", "-.nan", "0x", "0o", "=", "<<", "1 2", "5 epochs", "20 min",
+    "2020-01-01", "2001-12-14t21:59:43.10-05:00", "1_000", "0x_1", "0b101", "0o8", "0xG", "-0x1f", "+0o7", "nUll", "tRUE",
+    "fAlse",
+    "1e", "e5", "1e5x", ".", "..", "+", "1.2.3", "inf", "nan", ".iNF", ".nAN", "-.nan", "0x", "0o", "=", "<<", "1 2", "5 epochs",
+    "20 min",
 ]  # fmt: skip
 
 
@@ -75,10 +78,8 @@ def test_a_block_scalar_is_a_text(style: str, text: str) -> None:
 @pytest.mark.parametrize(("text", "plain"), [("!!str 12", "12"), ("!!str 017", "017"), ("! 12", "12"), ("!!str true", "true")])
 def test_a_tag_that_says_text_never_gives_a_number(text: str, plain: str) -> None:
     """Either it is the text that it says it is, or tags are refused."""
-    try:
-        assert parse(f"a: {text}").value == {"a": plain}
-    except ConfigError as error:
-        assert "tag" in str(error)
+    document = parse(f"a: {text}")
+    assert document.value == {"a": plain} or any("tag" in message for message in document.mistakes.values())
 
 
 def test_a_huge_number_is_read_without_a_crash() -> None:
@@ -88,7 +89,13 @@ def test_a_huge_number_is_read_without_a_crash() -> None:
 
 
 def test_keys_are_texts_as_written() -> None:
-    assert parse("1: a\non: b\n1e-4: c\nnull: d\n'*.bias': e").value == {"1": "a", "on": "b", "1e-4": "c", "null": "d", "*.bias": "e"}
+    assert parse("1: a\non: b\n1e-4: c\nnull: d\n'*.bias': e").value == {
+        "1": "a",
+        "on": "b",
+        "1e-4": "c",
+        "null": "d",
+        "*.bias": "e",
+    }
 
 
 def test_an_alias_is_its_anchor() -> None:
@@ -108,7 +115,8 @@ def test_an_empty_text_is_null(text: str) -> None:
      ("1: x\n'1': y", ["net.yaml:2:1: '1' stands twice (first in line 1)"]),
      ("{a: 1, b: 2, a: 3}", ["net.yaml:1:14: 'a' stands twice (first in line 1)"]),
      ("net:\n  - {name: x}\n  - name: y\n    type: T\n    name: z", ["net.yaml:5:5: 'name' stands twice (first in line 3)"]),
-     ("a: 1\na: 2\na: 3", ["net.yaml:2:1: 'a' stands twice (first in line 1)", "net.yaml:3:1: 'a' stands twice (first in line 1)"]),
+     ("a: 1\na: 2\na: 3",
+      ["net.yaml:2:1: 'a' stands twice (first in line 1)", "net.yaml:3:1: 'a' stands twice (first in line 1)"]),
      ("a: {n: 1, n: 2}\nb:\n  m: 1\n  m: 2",
       ["net.yaml:1:11: 'n' stands twice (first in line 1)", "net.yaml:4:3: 'm' stands twice (first in line 3)"])],
 )  # fmt: skip
@@ -146,7 +154,7 @@ def test_what_is_not_yaml_says_where_and_the_way_out(text: str, place: str, word
 
 
 def test_a_character_that_no_text_has_is_refused_with_its_place_and_a_way_out() -> None:
-    assert re.fullmatch(r"net\.yaml:2:6: this is not YAML: .+; .+", refusal("a: 1\nb: x\x00y"))
+    assert re.fullmatch(r"net\.yaml:2:5: this is not YAML: .+; .+", refusal("a: 1\nb: x\x00y"))
 
 
 def test_a_list_as_a_key_is_refused() -> None:
@@ -156,7 +164,8 @@ def test_a_list_as_a_key_is_refused() -> None:
 
 # --- what would never end ---
 LAUGHS = {
-    "lists": "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 20)),
+    "lists": "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 20)),
     "mappings": "a0: &a0 {p: x, q: x}\n" + "".join(f"a{i}: &a{i} {{p: *a{i - 1}, q: *a{i - 1}}}\n" for i in range(1, 50)),
     "itself in a list": "a: &a [*a, *a]",
     "itself in a mapping": "a: &a {b: 1, c: *a}",
@@ -174,7 +183,8 @@ def test_a_billion_laughs_are_refused_in_seconds_and_within_a_gibibyte(name: str
     file = tmp_path / "laughs.yaml"
     file.write_text(LAUGHS[name])
     code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30)); resource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30)), resource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
         "from dltrain import marks\n"
         "from dltrain.errors import ConfigError\n"
         "try: marks.load(sys.argv[1])\n"
@@ -260,7 +270,8 @@ def test_each_value_and_each_key_has_its_place(path: Any, value: tuple[int, int]
 
 @pytest.mark.parametrize(
     ("path", "place"),
-    [(("net", 0, "kernel_size", 7), (4, 32)), (("net", 0, "stride"), (4, 5)), (("net", 9, "x", "y"), (4, 3)), (("solver", "type"), (1, 1))],
+    [(("net", 0, "kernel_size", 7), (4, 32)), (("net", 0, "stride"), (4, 5)), (("net", 9, "x", "y"), (4, 3)),
+     (("solver", "type"), (1, 1))],
 )  # fmt: skip
 def test_what_is_not_there_has_the_place_of_what_is_around_it(path: Any, place: tuple[int, int]) -> None:
     assert parse(NESTED, "net.yaml").mark(path) == Mark("net.yaml", *place)

@@ -27,20 +27,29 @@ FIELDS = {"data": Shape((2, 6, 5)), "target": Shape((3,)), "label": Shape((), "i
 RATES = {"lr": 0.0, "decay": 0.0}
 
 
-def line(name: str, kind: str, bottom: Any = None, phases: Any = PHASES, params: Any = None, loss_weight: float | None = None, **keys: Any) -> Line:
+def line(
+    name: str,
+    kind: str,
+    bottom: Any = None,
+    phases: Any = PHASES,
+    params: Any = None,
+    loss_weight: float | None = None,
+    **keys: Any,
+) -> Line:
     return Line(name, LAYERS[kind](**keys), bottom, frozenset(phases), params or {}, loss_weight)
 
 
 def small() -> list[Line]:
     """Convolution, pooling, fully connected, softmax."""
     return [
-        line("conv", "Convolution", num_output=3, kernel_size=(3,), pad=(1,)), line("pool", "Pooling", kernel_size=(2,), stride=(2,)),
+        line("conv", "Convolution", num_output=3, kernel_size=(3,), pad=(1,)),
+        line("pool", "Pooling", kernel_size=(2,), stride=(2,)),
         line("tanh", "TanH"), line("ip", "InnerProduct", num_output=4), line("loss", "SoftmaxWithLoss", ["ip", "label"]),
     ]  # fmt: skip
 
 
 def wide() -> list[Line]:
-    """Blobs read up to five times, joined by sums, products, maxima and concatenation, under two losses; in no particular order."""
+    """Blobs read up to five times, joined by sums, products, maxima and concatenation, under two losses; in no order."""
     return [
         line("wrong", "EuclideanLoss", ["ip3", "target"], loss_weight=0.3), line("hit", "Accuracy", ["ip2", "label"]),
         line("c1", "Convolution", "data", num_output=3, kernel_size=(3,), pad=(1,)), line("s1", "Sigmoid"),
@@ -50,7 +59,7 @@ def wide() -> list[Line]:
         line("square", "Eltwise", ["prod", "prod"], operation="prod"), line("max", "Eltwise", ["square", "s1"], operation="max"),
         line("mean", "Pooling", "cat", kernel_size=(2,), stride=(2,), pool="mean"), line("t", "TanH"), line("flat", "Flatten"),
         line("ip1", "InnerProduct", num_output=5), line("ip2", "InnerProduct", "ip1", num_output=4),
-        line("ip3", "InnerProduct", "flat", num_output=3), line("loss", "SoftmaxWithLoss", ["ip2", "label"], loss_weight=2.0),
+        line("ip3", "InnerProduct", "flat", num_output=3), line("odds", "SoftmaxWithLoss", ["ip2", "label"], loss_weight=2.0),
         line("dead", "InnerProduct", "s1", num_output=7),
     ]  # fmt: skip
 
@@ -130,12 +139,16 @@ def test_the_gradient_of_a_whole_net_is_the_slope_of_its_loss(lines: Any, size: 
 def test_the_total_loss_is_the_weighted_sum() -> None:
     bench = Bench(wide())
     losses = bench.run(batch(4))
-    assert set(losses) == {"loss", "wrong"}
-    assert bench.total(batch(4)) == pytest.approx(2 * losses["loss"] + 0.3 * losses["wrong"])
+    assert set(losses) == {"odds", "wrong"}
+    assert bench.total(batch(4)) == pytest.approx(2 * losses["odds"] + 0.3 * losses["wrong"])
 
 
 def test_a_blob_read_twice_sums_its_gradients() -> None:
-    lines = [line("s", "InnerProduct", num_output=1, bias_term=False), line("y", "Eltwise", ["s", "s"]), line("l", "EuclideanLoss", ["y", "t"])]
+    lines = [
+        line("s", "InnerProduct", num_output=1, bias_term=False),
+        line("y", "Eltwise", ["s", "s"]),
+        line("l", "EuclideanLoss", ["y", "t"]),
+    ]
     fields = {"data": Shape((3,)), "t": Shape((1,))}
     bench = Bench(lines, fields)
     x = np.array([[1.0, 2.0, 3.0], [0.5, -1.0, 2.0]])
@@ -158,7 +171,9 @@ def test_batches_of_other_sizes_share_the_weights() -> None:
     grads = [bench.grads({name: rows[:size] for name, rows in batch(6).items()})["ip.weight"] for size in (6, 2, 6)]
     np.testing.assert_array_equal(grads[0], grads[2])
     first, last = ({name: rows[part] for name, rows in batch(6).items()} for part in (slice(2), slice(2, 6)))
-    np.testing.assert_allclose(grads[0], (2 * bench.grads(first)["ip.weight"] + 4 * bench.grads(last)["ip.weight"]) / 6, rtol=1e-9)
+    np.testing.assert_allclose(
+        grads[0], (2 * bench.grads(first)["ip.weight"] + 4 * bench.grads(last)["ip.weight"]) / 6, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("lines", [small, wide])
@@ -180,7 +195,9 @@ def chain(**params: Any) -> list[Line]:
         line("l", "EuclideanLoss", ["c", "target"])]  # fmt: skip
 
 
-@pytest.mark.parametrize(("frozen", "backward"), [((), "lcba"), ("a", "lcb"), ("ab", "lc"), ("b", "lcba"), ("bc", "lcba"), ("ac", "lcb"), ("abc", "")])
+@pytest.mark.parametrize(
+    ("frozen", "backward"), [((), "lcba"), ("a", "lcb"), ("ab", "lc"), ("b", "lcba"), ("bc", "lcba"), ("ac", "lcb"), ("abc", "")]
+)
 def test_backward_goes_only_where_a_parameter_is_below(frozen: str, backward: str) -> None:
     bench = Bench(chain(**dict.fromkeys(frozen, FREEZE)))
     graph = bench.net.graph("train", (4,))
@@ -249,7 +266,7 @@ def test_a_feature_has_the_value_that_it_has_in_the_whole_net(name: str) -> None
     bench = Bench(wide())
     bench.engine.forward("test", batch(4), upto=(name,))
     alone = bench.engine.blob(name)
-    bench.engine.forward("test", batch(4), upto=("c1", "s1", "sum", "square", "max", "cat", "flat", "ip1", "ip2", "loss"))
+    bench.engine.forward("test", batch(4), upto=("c1", "s1", "sum", "square", "max", "cat", "flat", "ip1", "ip2", "odds"))
     np.testing.assert_array_equal(alone, bench.engine.blob(name))
     assert alone.shape == bench.net.shapes["test"][name] and np.isfinite(alone).all()
 
@@ -265,13 +282,15 @@ def test_the_deploy_graph_has_no_loss_and_no_label() -> None:
 
 def test_the_deploy_graph_leaves_out_what_reads_a_label_and_has_what_is_for_test() -> None:
     lines = [
-        line("a", "InnerProduct", num_output=3), line("noise", "Dropout", phases=["train"]), line("prob", "Softmax", phases=["test"]),
-        line("shift", "Eltwise", ["prob", "target"]), line("loss", "EuclideanLoss", ["shift", "target"]),
+        line("a", "InnerProduct", num_output=3), line("noise", "Dropout", phases=["train"]),
+        line("prob", "Softmax", phases=["test"]),
+        line("twice", "Eltwise", ["target", "target"]), line("loss", "EuclideanLoss", ["prob", "twice"]),
     ]  # fmt: skip
     net = made(lines)
     assert layers(net.graph("deploy", (4,)), "forward") == ["a", "prob"]
-    assert layers(net.graph("test", (4,)), "forward") == ["a", "prob", "shift", "loss"]
-    assert layers(net.graph("train", (4,)), "forward") == ["a", "noise", "shift", "loss"]
+    assert list(net.graph("deploy", (4,)).inputs) == ["data"]
+    assert set(layers(net.graph("test", (4,)), "forward")) == {"a", "prob", "twice", "loss"}
+    assert set(layers(net.graph("train", (4,)), "forward")) == {"a", "noise", "twice", "loss"}
 
 
 def test_a_second_field_that_is_no_label_stays_in_the_deploy_graph(tmp_path: Path) -> None:
@@ -294,7 +313,12 @@ solver: {{type: SGD, base_lr: 0.1, max_iter: 1}}
 def test_a_graph_is_traced_once() -> None:
     net = made(small())
     assert net.graph("train", (4,)) is net.graph("train", (4,))
-    others = [net.graph("train", (5,)), net.graph("test", (4,)), net.graph("test", (4,), "val"), net.graph("test", (4,), upto=("ip",))]
+    others = [
+        net.graph("train", (5,)),
+        net.graph("test", (4,)),
+        net.graph("test", (4,), "val"),
+        net.graph("test", (4,), upto=("ip",)),
+    ]
     assert len({id(graph) for graph in [net.graph("train", (4,)), *others]}) == 5
 
 
@@ -333,6 +357,48 @@ def test_a_line_takes_its_weights_from_a_wide_filler_where_a_relu_reads_it() -> 
         "a.weight": "msra", "a.bias": "constant", "b.weight": "xavier", "b.bias": "constant"}  # fmt: skip
 
 
+def test_a_shared_parameter_gathers_the_gradients_of_all_its_readers() -> None:
+    both = {"weight": {"share": "a.weight"}, "bias": {"share": "a.bias"}}
+    lines = [line("a", "InnerProduct", num_output=3), line("t", "TanH"), line("b", "InnerProduct", num_output=3, params=both),
+             line("c", "InnerProduct", num_output=3, params={"weight": {"share": "a.weight"}}),
+             line("l", "EuclideanLoss", ["c", "target"])]  # fmt: skip
+    bench = Bench(lines, {"data": Shape((3,)), "target": Shape((3,))})
+    assert list(bench.parts) == ["a.weight", "a.bias", "c.bias"]
+    bench.check(batch(4, fields={"data": Shape((3,)), "target": Shape((3,))}))
+
+
+def test_a_parameter_is_shared_only_with_one_that_is_there_and_fits() -> None:
+    lines = [line("a", "InnerProduct", num_output=3),
+             line("b", "InnerProduct", num_output=3, params={"weight": {"share": "a.wieght"}}),
+             line("l", "EuclideanLoss", ["b", "target"])]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"cannot share 'a\.wieght': .*; did you mean 'a\.weight'\?"):
+        made(lines)
+    lines[1].params = {"weight": {"share": "a.weight"}}
+    with pytest.raises(ConfigError, match=r"layer 'b' .*its weight is 3 x 60 .* 3 x 3"):
+        made(lines)
+
+
+def test_any_blob_may_have_a_share_in_the_objective() -> None:
+    lines = small()
+    lines[2].loss_weight, lines[3].loss_weight, lines[4].name = 0.01, -0.02, "odds"
+    bench = Bench(lines)
+    losses = bench.run(batch(4))
+    bench.engine.forward("test", batch(4), upto=("tanh", "ip"))
+    sums = {name: float(bench.engine.blob(name).sum()) for name in ("tanh", "ip")}
+    assert losses == pytest.approx({"odds": losses["odds"]} | sums, rel=1e-12)
+    assert bench.total(batch(4)) == pytest.approx(losses["odds"] + 0.01 * sums["tanh"] - 0.02 * sums["ip"])
+    bench.check(batch(4))
+
+
+def test_a_bottom_that_nothing_is_sent_down_to_learns_nothing() -> None:
+    lines = small()
+    lines[3].propagate_down = (False,)
+    bench = Bench(lines)
+    grads = bench.grads(batch(4))
+    assert {name for name, grad in grads.items() if grad.any()} == {"ip.weight", "ip.bias"}
+    assert layers(bench.net.graph("train", (4,)), "backward") == ["loss", "ip"]
+
+
 def test_first_values_depend_on_the_seed_and_the_name_alone() -> None:
     def first(lines: list[Line], seed: int) -> Any:
         engine = Engine(made(lines), Reference(np.float64))
@@ -340,7 +406,7 @@ def test_first_values_depend_on_the_seed_and_the_name_alone() -> None:
         return engine.memory.slot("w", engine.net.store.segments["ip", "weight"]).copy()
 
     other = [line("early", "InnerProduct", "data", num_output=3), *small(), line("l2", "EuclideanLoss", ["early", "target"])]
-    other[1].bottom = "data"
+    other[1].bottom, other[5].name = "data", "l1"
     np.testing.assert_array_equal(first(small(), 1), first(other, 1))
     assert not np.array_equal(first(small(), 1), first(small(), 2))
 
@@ -370,14 +436,19 @@ def test_a_handle_in_a_field_is_our_mistake_and_is_told(monkeypatch: pytest.Monk
         return x
 
     monkeypatch.setattr(LAYERS["InnerProduct"], "setup", setup)
-    with pytest.raises(TypeError, match=r"layer 'ip' \(InnerProduct\): setup changed the field 'num_output'; keep handles in other attributes"):
+    with pytest.raises(
+        TypeError, match=r"layer 'ip' \(InnerProduct\): setup changed the field 'num_output'; keep handles in other attributes"
+    ):
         made(small())
 
 
 def test_scores_are_the_losses_and_metrics_of_a_phase() -> None:
     lines = small()
     lines[4].name = "l"
-    lines += [line("hit", "Accuracy", ["ip", "label"], phases=["test"]), line("l2", "SoftmaxWithLoss", ["ip", "label"], phases=["train"])]
+    lines += [
+        line("hit", "Accuracy", ["ip", "label"], phases=["test"]),
+        line("l2", "SoftmaxWithLoss", ["ip", "label"], phases=["train"]),
+    ]
     net = made(lines)
     assert net.scores("test") == {"l": False, "hit": True, "loss": False}
     assert net.scores("train") == {"l": False, "l2": False, "loss": False}
@@ -388,6 +459,8 @@ def test_only_the_loss_of_a_net_with_one_may_be_called_loss() -> None:
     lines = [*small(), line("second", "SoftmaxWithLoss", ["ip", "label"])]
     with pytest.raises(ConfigError, match="layer 'loss'"):
         made(lines)
+    lines[4].name = "first"
+    assert made(lines).scores("train") == {"first": False, "second": False, "loss": False}
 
 
 # --- what layers of tomorrow need: states, and tops whose size depends on data ---
@@ -468,7 +541,11 @@ def test_the_layers_of_this_file_are_gone_after_their_test() -> None:
 
 
 def counting(**keys: Any) -> list[Line]:
-    return [line("c", "TrialTally", **keys), line("ip", "InnerProduct", num_output=3), line("l", "EuclideanLoss", ["ip", "target"])]
+    return [
+        line("c", "TrialTally", **keys),
+        line("ip", "InnerProduct", num_output=3),
+        line("l", "EuclideanLoss", ["ip", "target"]),
+    ]
 
 
 def value(bench: Bench, name: str, data: Any, phase: str = "test", split: str = "") -> Any:
@@ -550,7 +627,12 @@ def cut_net() -> list[Line]:
 def cut_batch(size: int, kept: int, seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     flag = rng.permutation(np.arange(size) < kept).astype(np.int32)
-    return {"data": rng.standard_normal((size, 5)), "flag": flag, "label": rng.integers(0, 3, size), "target": rng.standard_normal((size, 2))}
+    return {
+        "data": rng.standard_normal((size, 5)),
+        "flag": flag,
+        "label": rng.integers(0, 3, size),
+        "target": rng.standard_normal((size, 2)),
+    }
 
 
 def by_hand(bench: Bench, batch: Any) -> tuple[float, Any]:

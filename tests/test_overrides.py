@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,16 @@ def refused(*settings: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("setting", "path", "value"), [
-    ("seed=7", ("seed",), 7), ("solver.base_lr=1e-3", ("solver", "base_lr"), 1e-3), ("solver.momentum=0.9", ("solver", "momentum"), 0.9),
-    ("net.conv1.num_output=32", ("net", 0, "num_output"), 32), ("net.conv1.kernel_size=[3, 5]", ("net", 0, "kernel_size"), [3, 5]),
-    ("net.0.num_output=32", ("net", 0, "num_output"), 32), ("net.ip1.param.weight.filler.std=0.1", ("net", 2, "param", "weight", "filler"), {"std": 0.1}),
-    ("net.ip1={name: ip1, type: InnerProduct, num_output: 3}", ("net", 2), {"name": "ip1", "type": "InnerProduct", "num_output": 3}),
-    ("data.source.root=/data", ("data", "source"), {"type": "digits", "root": "/data"}), ("data.source=mnist", ("data", "source"), "mnist"),
+    ("seed=7", ("seed",), 7), ("solver.base_lr=1e-3", ("solver", "base_lr"), 1e-3),
+    ("solver.momentum=0.9", ("solver", "momentum"), 0.9),
+    ("net.conv1.num_output=32", ("net", 0, "num_output"), 32),
+    ("net.conv1.kernel_size=[3, 5]", ("net", 0, "kernel_size"), [3, 5]),
+    ("net.0.num_output=32", ("net", 0, "num_output"), 32),
+    ("net.ip1.param.weight.filler.std=0.1", ("net", 2, "param", "weight", "filler"), {"std": 0.1}),
+    ("net.ip1={name: ip1, type: InnerProduct, num_output: 3}", ("net", 2),
+     {"name": "ip1", "type": "InnerProduct", "num_output": 3}),
+    ("data.source.root=/data", ("data", "source"), {"type": "digits", "root": "/data"}),
+    ("data.source=mnist", ("data", "source"), "mnist"),
     ("data.transform.0.resize=12", ("data", "transform", 0), {"resize": 12}), ("data.val=null", ("data", "val"), None),
     ("data.val.hold_out=0.1", ("data", "val"), {"hold_out": 0.1}), ("data.val={hold_out: 5}", ("data", "val"), {"hold_out": 5}),
     ("data.transform.2.probability=0.1", ("data", "transform", 2), {"type": "mirror", "probability": 0.1}),
@@ -62,7 +68,8 @@ def refused(*settings: str) -> list[str]:
     ("solver.lr_policy={type: exp, gamma: 0.1}", ("solver", "lr_policy"), {"type": "exp", "gamma": 0.1}),
     ("solver.snapshot.keep=3", ("solver", "snapshot"), {"interval": "5 epochs", "keep": 3}),
     ("solver.snapshot.best=loss", ("solver", "snapshot"), {"interval": "5 epochs", "best": "loss"}),
-    ("solver.display.interval=3", ("solver", "display"), {"interval": 3}), ("solver.test.initial=true", ("solver", "test"), {"initial": True}),
+    ("solver.display.interval=3", ("solver", "display"), {"interval": 3}),
+    ("solver.test.initial=true", ("solver", "test"), {"initial": True}),
     ("solver.early_stopping.patience=3 epochs", ("solver", "early_stopping"), {"patience": "3 epochs"}),
     ("engine.device=cpu", ("engine",), {"device": "cpu"}), (" solver . base_lr = 2", ("solver", "base_lr"), 2),
     ("name=a=b", ("name",), "a=b"),
@@ -73,7 +80,8 @@ def test_reaches_its_key(setting: str, path: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [
-    ("1e-4", 1e-4), ("017", 17), ("on", "on"), ("no", "no"), ("1:30", "1:30"), ("true", True), ("null", None), ("", None), ("'20'", "20"),
+    ("1e-4", 1e-4), ("017", 17), ("on", "on"), ("no", "no"), ("1:30", "1:30"), ("true", True), ("null", None), ("", None),
+    ("'20'", "20"),
     ("[a, 2]", ["a", 2]), ("{a: {b: 1}}", {"a": {"b": 1}}), ("3 epochs", "3 epochs"), ("é", "é"),
 ])  # fmt: skip
 def test_a_value_is_yaml_as_in_a_file(text: str, value: Any) -> None:
@@ -89,7 +97,9 @@ def test_only_what_is_named_changes() -> None:
 def test_the_last_one_wins_and_an_earlier_one_may_be_built_upon() -> None:
     assert values("seed=2", "seed=3")["seed"] == 3
     assert values("data.source=mnist", "data.source.root=/d")["data"]["source"] == {"type": "mnist", "root": "/d"}
-    assert values("solver.early_stopping={patience: 3}", "solver.early_stopping.patience=4")["solver"]["early_stopping"] == {"patience": 4}
+    assert values("solver.early_stopping={patience: 3}", "solver.early_stopping.patience=4")["solver"]["early_stopping"] == {
+        "patience": 4
+    }
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_default() -> None:
@@ -110,7 +120,9 @@ def test_an_empty_file_may_be_filled_from_the_command_line() -> None:
     assert values("seed=2", "solver.type=SGD", text="") == {"seed": 2, "solver": {"type": "SGD"}}
 
 
-def test_a_net_may_be_named_from_the_command_line_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_net_may_be_named_from_the_command_line_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "run.yaml").write_text(BASE)
     (tmp_path / "small.yaml").write_text(BASE.replace("num_output: 4", "num_output: 2"))
@@ -127,26 +139,29 @@ def test_a_layer_of_an_included_net_may_be_changed(tmp_path: Path) -> None:
 
 # --- refusals ---
 @pytest.mark.parametrize(("setting", "told"), [
-    ("net.cnv1.num_output=3", "there is no layer 'cnv1'; did you mean 'conv1'?"), ("net.9.num_output=3", "there is no layer '9'; …"),
-    ("net.pool1={}", "there is no 'pool1'; …"), ("solver", "write --set section.key=value"), ("=3", "write --set section.key=value"),
+    ("net.cnv1.num_output=3", "there is no layer 'cnv1'; did you mean 'conv1'?"),
+    ("net.9.num_output=3", "there is no layer '9'; "),
+    ("net.pool1={}", "there is no 'pool1'; "), ("solver", "write --set section.key=value"),
+    ("=3", "write --set section.key=value"),
     ("", "write --set section.key=value"), (" = 3", "write --set section.key=value"),
     ("net.conv1.num_output.x=3", "'x' lies inside a plain value; nothing can be set there"),
     ("seed.x.y=3", "'x' lies inside a plain value; nothing can be set there"),
     ("seed.x=3", "'x' lies inside a plain value; nothing can be set there"),
-    ("data.transform.9.crop=3", "…; …"), ("solver..base_lr=3", "…; …"), ("solver.=3", "…; …"), (".seed=3", "…; …"),
+    ("data.transform.9.crop=3", "…"), ("solver..base_lr=3", "…"), ("solver.=3", "…"), (".seed=3", "…"),
 ])  # fmt: skip
 def test_a_way_that_leads_nowhere_is_refused(setting: str, told: str) -> None:
     found = refused(setting)
     assert len(found) == 1, found
-    head, _, tail = told.partition("; ")
-    assert found[0].startswith(f"--set {setting}: {head.removesuffix('…')}")
-    assert "; " in found[0] if tail == "…" else found[0].endswith(tail)
+    assert found[0].startswith(f"--set {setting}: ")
+    assert told.strip("…") in found[0]
+    assert re.search("; .|write ", found[0].removeprefix(f"--set {setting}: "))
 
 
 @pytest.mark.parametrize(("setting", "told"), [
     ("solver.base_lr=-1", "solver (SGD): 'base_lr' must be at least 0, not -1"),
     ("solver.bse_lr=1", "solver (SGD): unknown key 'bse_lr'; did you mean 'base_lr'?"),
-    ("net.conv1.kernel_size=20", "layer 'conv1' (Convolution): 'kernel_size' is larger than its bottom: 20 x 20 over 8 x 8, padding included; "
+    ("net.conv1.kernel_size=20",
+     "layer 'conv1' (Convolution): 'kernel_size' is larger than its bottom: 20 x 20 over 8 x 8, padding included; "
                                  "data 64 x 1 x 8 x 8 → conv1"),
     ("net.ip1.bottom=conv9", "layer 'ip1' (InnerProduct): there is no blob 'conv9'; did you mean 'conv1'?"),
     ("solvr.base_lr=1", "config: unknown section 'solvr'; did you mean 'solver'?"),

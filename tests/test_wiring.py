@@ -48,7 +48,12 @@ def test_a_line_without_bottom_reads_the_line_above_and_the_first_the_first_fiel
 
 
 def test_losses_and_metrics_are_never_read_implicitly() -> None:
-    made = net(line("a", "InnerProduct"), line("loss", "SoftmaxWithLoss", ["a", "label"]), line("hit", "Accuracy", ["a", "label"]), line("b"))
+    made = net(
+        line("a", "InnerProduct"),
+        line("loss", "SoftmaxWithLoss", ["a", "label"]),
+        line("hit", "Accuracy", ["a", "label"]),
+        line("b"),
+    )
     assert read_by(made, "b") == ["a"]
     first = net(line("loss", "EuclideanLoss", ["data", "more"]), line("b"))
     assert read_by(first, "b") == ["data"]
@@ -59,9 +64,13 @@ def test_a_line_that_is_left_out_of_a_phase_is_still_the_line_above() -> None:
     assert read_by(made, "c") == ["b"]
 
 
-@pytest.mark.parametrize(("kind", "example"), [("SoftmaxWithLoss", "x, label"), ("EuclideanLoss", "a, b"), ("Accuracy", "x, label")])
+@pytest.mark.parametrize(
+    ("kind", "example"), [("SoftmaxWithLoss", "x, label"), ("EuclideanLoss", "a, b"), ("Accuracy", "x, label")]
+)
 def test_losses_and_metrics_name_what_they_read(kind: str, example: str) -> None:
-    assert told(line("a"), line("l", kind)) == [(("net", "l"), f"layer 'l' ({kind}): must name what it reads; add bottom: [{example}]")]
+    assert told(line("a"), line("l", kind)) == [
+        (("net", "l"), f"layer 'l' ({kind}): must name what it reads; add bottom: [{example}]")
+    ]
 
 
 def test_a_layer_of_many_bottoms_may_read_the_one_above() -> None:
@@ -69,13 +78,16 @@ def test_a_layer_of_many_bottoms_may_read_the_one_above() -> None:
 
 
 def test_without_a_source_there_is_nothing_above_the_first_line() -> None:
-    assert told(line("a"), fields={}) == [(("net", "a"), "layer 'a' (ReLU): there is nothing above to read; add a data section, or bottom: …")]
+    assert told(line("a"), fields={}) == [
+        (("net", "a"), "layer 'a' (ReLU): there is nothing above to read; add a data section, or bottom: …")
+    ]
 
 
 # --- named bottoms ---
 def test_a_bottom_is_a_name_a_list_or_a_mapping() -> None:
     made = net(line("a"), line("b", bottom="data"), line("c", bottom=["a"]), line("d", bottom={"x": "b"}),
-               line("l", "SoftmaxWithLoss", ["d", "label"]), line("m", "SoftmaxWithLoss", {"label": "label", "x": "c"}))  # fmt: skip
+               line("l", "SoftmaxWithLoss", ["d", "label"]),
+               line("m", "SoftmaxWithLoss", {"label": "label", "x": "c"}))  # fmt: skip
     assert {one.name: read_by(made, one.name) for one in made.lines} == {
         "a": ["data"], "b": ["data"], "c": ["a"], "d": ["b"], "l": ["d", "label"], "m": ["c", "label"]}  # fmt: skip
 
@@ -113,7 +125,9 @@ def pick() -> Any:
 def test_a_role_in_the_middle_may_be_left_out() -> None:
     """{x: a, h0: b} gives b as h0 and nothing as cont; or it is refused, but b never becomes cont."""
     found: list[str] = []
-    made = Net([line("p", "TestPick", {"x": "data", "h0": "more"})], dict(FIELDS), 4, report=lambda path, message: found.append(message))
+    made = Net(
+        [line("p", "TestPick", {"x": "data", "h0": "more"})], dict(FIELDS), 4, report=lambda path, message: found.append(message)
+    )
     if not found:
         layer = made.graph("test", (4,)).layers["p"]
         assert isinstance(layer, Pick)
@@ -135,14 +149,17 @@ def test_roles_are_the_arguments_of_setup() -> None:
     (line("b", bottom={"y": "a", "x": "a"}), ("bottom", "y"), "layer 'b' (ReLU): has no bottom 'y'; …"),
     (line("b", bottom=["a", "data"]), ("bottom",), "layer 'b' (ReLU): reads 1 bottoms (x), not 2…"),
     (line("b", bottom=[]), ("bottom",), "layer 'b' (ReLU): reads 1 bottoms (x), not 0…"),
-    (line("b", "SoftmaxWithLoss", bottom="a"), ("bottom",), "layer 'b' (SoftmaxWithLoss): reads 2 to 3 bottoms (x, label, weight), not 1…"),
-    (line("b", "SoftmaxWithLoss", bottom={"x": "a"}), ("bottom",), "layer 'b' (SoftmaxWithLoss): needs the bottom 'label'; add label: …"),
+    (line("b", "SoftmaxWithLoss", bottom="a"), ("bottom",),
+     "layer 'b' (SoftmaxWithLoss): reads 2 to 3 bottoms (x, label, weight), not 1…"),
+    (line("b", "SoftmaxWithLoss", bottom={"x": "a"}), ("bottom",),
+     "layer 'b' (SoftmaxWithLoss): needs the bottom 'label'; add label: …"),
     (line("b", "Concat", bottom=[]), ("bottom",), "layer 'b' (Concat): reads …"),
     (line("b", bottom=True), ("bottom", 0), "layer 'b' (ReLU): there is no blob 'True'; …"),
     (line("b", bottom=[["a"]]), ("bottom", 0), "layer 'b' (ReLU): there is no blob '['a']'; …"),
     (line("a", bottom="data"), ("name",), "layer 'a' (ReLU): the name 'a' is also the name of line 1 of the net; choose another"),
     (line("label", bottom="data"), ("name",), "layer 'label' (ReLU): the name 'label' is a field of the source; choose another"),
-    (line("b", bottom="a.weight"), ("bottom", 0), "layer 'b' (ReLU): reading 'a.weight' as a blob is not yet built; blobs: data, more, label, a, b"),
+    (line("b", bottom="a.weight"), ("bottom", 0),
+     "layer 'b' (ReLU): reading 'a.weight' as a blob is not yet built; blobs: data, more, label, a, b"),
 ])  # fmt: skip
 def test_a_wrong_name_is_told_once_with_the_way_out(one: Line, place: Any, message: str) -> None:
     found = told(line("a", "InnerProduct"), one)
@@ -159,7 +176,12 @@ def test_a_mistake_stops_a_net_that_nobody_reports_to() -> None:
 
 # --- any order, and rings ---
 def test_lines_that_name_their_bottoms_may_stand_anywhere() -> None:
-    made = net(line("l", "SoftmaxWithLoss", ["c", "label"]), line("c", "InnerProduct", "b"), line("b", bottom="a"), line("a", bottom="data"))
+    made = net(
+        line("l", "SoftmaxWithLoss", ["c", "label"]),
+        line("c", "InnerProduct", "b"),
+        line("b", bottom="a"),
+        line("a", bottom="data"),
+    )
     assert [made.lines[number].name for number in made.order] == ["a", "b", "c", "l"]
     assert made.shapes["train"]["c"] == (4, 3)
     assert [call.layer for call in made.graph("test", (4,)).calls][:2] == ["a", "b"]
@@ -191,7 +213,8 @@ def test_a_long_net_may_stand_upside_down() -> None:
 
 @pytest.mark.parametrize(("edges", "ring"), [
     ({"a": "a"}, ["a"]), ({"a": "b", "b": "a"}, ["a", "b"]), ({"a": "b", "b": "c", "c": "a"}, ["a", "b", "c"]),
-    ({"x": "a", "a": "b", "b": "c", "c": "b"}, ["b", "c"]), ({"a": "data", "b": "c", "c": "d", "d": "b", "e": "d"}, ["b", "c", "d"]),
+    ({"x": "a", "a": "b", "b": "c", "c": "b"}, ["b", "c"]),
+    ({"a": "data", "b": "c", "c": "d", "d": "b", "e": "d"}, ["b", "c", "d"]),
 ])  # fmt: skip
 def test_a_ring_is_named_once(edges: dict[str, str], ring: list[str]) -> None:
     found = told(*(line(name, bottom=bottom) for name, bottom in edges.items()))
@@ -222,7 +245,9 @@ def test_what_is_left_out_is_passed_through_to_its_first_bottom() -> None:
 
 
 def test_several_lines_in_a_row_may_be_left_out() -> None:
-    made = net(line("a", "InnerProduct"), line("b", phases=["train"]), line("c", phases=["train"]), line("d", phases=["test"]), line("e"))
+    made = net(
+        line("a", "InnerProduct"), line("b", phases=["train"]), line("c", phases=["train"]), line("d", phases=["test"]), line("e")
+    )
     for phase, calls in [("train", ["a", "b", "c", "e"]), ("test", ["a", "d", "e"]), ("deploy", ["a", "d", "e"])]:
         assert [call.layer for call in made.graph(phase, (4,), upto=("e",)).calls] == calls
 
@@ -236,9 +261,12 @@ def test_the_first_line_may_be_left_out() -> None:
 
 # --- patterns ---
 @pytest.mark.parametrize(("pattern", "name", "found"), [
-    ("*.bias", "conv1.bias", True), ("*.bias", "conv1.weight", False), ("conv1", "conv1.weight", True), ("conv1", "conv10.weight", False),
-    ("conv*", "conv10.weight", True), ("conv?.weight", "conv1.weight", True), ("conv?.weight", "conv10.weight", False), ("*", "a.b", True),
-    ("[ab]", "a.weight", True), ("Conv1", "conv1.weight", False), ("*weight", "conv1.weight", False), ("*.*", "conv1.weight", True),
+    ("*.bias", "conv1.bias", True), ("*.bias", "conv1.weight", False), ("conv1", "conv1.weight", True),
+    ("conv1", "conv10.weight", False),
+    ("conv*", "conv10.weight", True), ("conv?.weight", "conv1.weight", True), ("conv?.weight", "conv10.weight", False),
+    ("*", "a.b", True),
+    ("[ab]", "a.weight", True), ("Conv1", "conv1.weight", False), ("*weight", "conv1.weight", False),
+    ("*.*", "conv1.weight", True),
 ])  # fmt: skip
 def test_a_pattern_with_a_dot_is_for_parameters_and_without_for_layers(pattern: str, name: str, found: bool) -> None:
     assert matches(pattern, name) is found
@@ -254,4 +282,9 @@ def test_the_later_pattern_and_then_the_line_itself_decide() -> None:
 
 def test_a_line_weighs_its_loss() -> None:
     loss, layer = line("l", "EuclideanLoss", ["data", "more"]), line("a")
-    assert (loss.weight, layer.weight, Line("l", loss.layer, loss_weight=0.0).weight, Line("l", loss.layer, loss_weight=-2.0).weight) == (1, 0, 0, -2)
+    assert (
+        loss.weight,
+        layer.weight,
+        Line("l", loss.layer, loss_weight=0.0).weight,
+        Line("l", loss.layer, loss_weight=-2.0).weight,
+    ) == (1, 0, 0, -2)

@@ -80,6 +80,19 @@ def test_a_weight_for_each_sample_is_spread_over_its_places(run: Any) -> None:
     assert made.sums == [7, 8]
 
 
+def test_per_class(run: Any) -> None:
+    """Class 0: one of two; class 1: 3 of a weight of 4; class 2 only where it is ignored."""
+    x = np.array([[9.0, 1, 0], [1, 9, 0], [1, 9, 0], [9, 1, 0], [0, 0, 9]])
+    made = run(Accuracy(ignore_label=2), x, np.array([0, 0, 1, 1, 2]), np.array([1.0, 1, 3, 1, 1]))
+    np.testing.assert_array_equal(made.tops[1], [0.5, 0.75, 0])
+    assert made.sums == [4, 6]
+
+
+def test_per_class_of_places(run: Any) -> None:
+    x = np.array([[[9.0, 9], [1, 1]], [[9, 1], [1, 9]]])
+    np.testing.assert_array_equal(run(Accuracy(), x, np.array([[0, 1], [0, 1]])).tops[1], [1, 0.5])
+
+
 def test_the_score_of_several_batches_is_that_of_their_sums() -> None:
     assert Accuracy.score([3.0, 4.0]) == 0.75
     assert Accuracy.score([0.0, 0.0]) == 0.0

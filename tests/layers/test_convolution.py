@@ -26,6 +26,8 @@ GEOMETRIES = {
     "window as large as the padded image": ((1, 1, 2, 3), {"num_output": 1, "kernel_size": (4, 5), "pad": (1,)}, (1, 1, 1)),
     "1-D": ((2, 2, 7), {"num_output": 3, "kernel_size": (3,), "stride": (2,), "pad": (1,)}, (3, 4)),
     "3-D": ((1, 2, 4, 5, 3), {"num_output": 2, "kernel_size": (2, 3, 1), "stride": (2, 1, 1), "pad": (0, 1, 0)}, (2, 2, 5, 3)),
+    "channels on another axis": ((2, 3, 2, 5, 4), {"num_output": 3, "kernel_size": (3, 2), "axis": 2}, (3, 3, 3, 3)),
+    "channels counted from the end": ((2, 3, 2, 5), {"num_output": 3, "kernel_size": (3,), "axis": -2}, (3, 3, 3)),
     "3-D in groups": ((1, 4, 3, 3, 3), {"num_output": 2, "kernel_size": (2,), "group": 2, "dilation": (2,)}, (2, 1, 1, 1)),
 }  # fmt: skip
 
@@ -48,12 +50,15 @@ def slow(x: Any, w: Any, b: Any, layer: Convolution, shape: tuple[int, ...]) -> 
 def test_is_what_plain_loops_make(case: str, run: Any) -> None:
     shape, keys, expected = GEOMETRIES[case]
     layer, rng = Convolution(**keys), np.random.default_rng(1)
+    at = layer.axis % len(shape)
     parts = {part.role: part.shape for part in Trial(layer, [Shape(shape)]).store.segments.values()}
     x, params = rng.standard_normal(shape), {role: rng.standard_normal(size) for role, size in parts.items()}
     made = run(layer, x, params=params)
     assert made.y.shape == (shape[0], *expected)
     bias = params.get("bias", np.zeros(layer.num_output))
-    np.testing.assert_allclose(made.y, slow(x, params["weight"], bias, layer, made.y.shape), rtol=1e-12, atol=1e-12)
+    images = np.reshape(x, (-1, *shape[at:]))  # all axes before the channels are samples
+    expected = slow(images, params["weight"], bias, layer, (len(images), *made.y.shape[at:]))
+    np.testing.assert_allclose(made.y, expected.reshape(made.y.shape), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", GEOMETRIES)
@@ -96,6 +101,13 @@ def test_a_third_axis_of_depth_one_changes_nothing(run: Any) -> None:
     np.testing.assert_array_equal(deep[:, :, 0], flat)
 
 
+def test_axis_changes_nothing_else_that_is_emitted() -> None:
+    plain = [call.op.name for call in Trial(Convolution(num_output=2, kernel_size=(3,)), [Shape((2, 3, 6, 5))]).graph.calls]
+    moved = Trial(Convolution(num_output=2, kernel_size=(3,), axis=2), [Shape((2, 2, 3, 6, 5))]).graph.calls
+    assert plain == ["conv", "conv_dw", "conv_dx"]
+    assert [call.op.name for call in moved if call.op.name != "reshape"] == plain
+
+
 def test_parameters_have_the_shapes_of_caffe() -> None:
     parts = Trial(Convolution(num_output=6, kernel_size=(3, 5), group=2), [Shape((2, 4, 7, 7))]).store.segments.values()
     assert {part.role: part.shape for part in parts} == {"weight": (6, 2, 3, 5), "bias": (6,)}
@@ -113,6 +125,9 @@ def test_the_arithmetic_of_lenets_first_layer_is_counted() -> None:
 
 @pytest.mark.parametrize(("shape", "keys", "key", "words"), [
     ((2, 4), {}, "", "needs a bottom with spatial axes (N x C x H x W), not 2 x 4"),
+    ((2, 4, 6, 6), {"axis": 3}, "", "needs a bottom with spatial axes (N x C x H x W), not 2 x 4 x 6 x 6"),
+    ((2, 4, 6, 6), {"axis": 0}, "axis", "0 is not an axis of 2 x 4 x 6 x 6 after the sample axis"),
+    ((2, 4, 6, 6), {"axis": 4}, "axis", "4 is not an axis of 2 x 4 x 6 x 6 after the sample axis"),
     ((2, 4, 6, 6), {"kernel_size": (3, 3, 3)}, "kernel_size", "needs 1 or 2 numbers for 2 spatial axes"),
     ((2, 4, 6, 6), {"stride": (1, 1, 1)}, "stride", "needs 1 or 2 numbers for 2 spatial axes"),
     ((2, 4, 6, 6), {"pad": (0, 0, 0)}, "pad", "needs 1 or 2 numbers for 2 spatial axes"),

@@ -1,4 +1,4 @@
-"""Eltwise: sums, products and maxima of several blobs, with ties as Caffe decides them."""
+"""Eltwise: sums, products, maxima and more of several blobs, with ties as Caffe decides them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from dltrain.layers.eltwise import Eltwise
 from dltrain.tensor import Shape
-from dltrain.testing import Trial, check_layer
+from dltrain.testing import Trial, check_gradient, check_layer
 
 XS = [np.array([[1.0, 2, -3]]), np.array([[4.0, 0, 5]]), np.array([[-1.0, 7, 2]])]
 
@@ -21,6 +21,8 @@ XS = [np.array([[1.0, 2, -3]]), np.array([[4.0, 0, 5]]), np.array([[-1.0, 7, 2]]
     ({"coeff": (2.0, -1.0, 0.5)}, [-2.5, 7.5, -10], [[2, 2, 2], [-1, -1, -1], [0.5, 0.5, 0.5]]),
     ({"operation": "prod"}, [-4, 0, -30], [[-4, 0, 10], [-1, 14, -6], [4, 0, -15]]),
     ({"operation": "max"}, [4, 7, 5], [[0, 0, 0], [1, 0, 1], [0, 1, 0]]),
+    ({"operation": "min"}, [-1, 0, -3], [[0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+    ({"operation": "sub"}, [-2, -5, -10], [[1, 1, 1], [-1, -1, -1], [-1, -1, -1]]),
 ])  # fmt: skip
 def test_values_and_gradients(keys: Any, y: list[float], dxs: Any, run: Any) -> None:
     made = run(Eltwise(**keys), *XS)
@@ -40,6 +42,44 @@ def test_one_winner_takes_the_gradient_of_a_tie(values: tuple[float, ...], winne
     made = run(Eltwise(operation="max"), *(np.array([float(value)]) for value in values), dy=[5])
     assert made.y == max(values)
     assert [float(dx[0]) for dx in made.dxs] == [5.0 * (place == winner) for place in range(len(values))]
+
+
+@pytest.mark.parametrize(("values", "winner"), [((1, 1), 1), ((1, 2), 0), ((1, 1, 1), 1), ((1, 2, 1), 0), ((2, 1, 1, 0), 3)])
+def test_a_tie_of_minima_goes_as_one_of_maxima(values: tuple[float, ...], winner: int, run: Any) -> None:
+    made = run(Eltwise(operation="min"), *(np.array([float(value)]) for value in values))
+    assert made.y == min(values)
+    assert [float(dx[0]) for dx in made.dxs] == [float(place == winner) for place in range(len(values))]
+
+
+def test_a_quotient(run: Any) -> None:
+    made = run(Eltwise(operation="div"), np.array([[6.0, 1, 0]]), np.array([[2.0, -4, 5]]))
+    np.testing.assert_array_equal(made.y, [[3, -0.25, 0]])
+    np.testing.assert_array_equal(np.concatenate(made.dxs), [[0.5, -0.25, 0.2], [-1.5, -0.0625, 0]])
+
+
+WIDE: list[list[tuple[int, ...]]] = [
+    [(2, 3), (1, 3)], [(2, 1), (2, 3)], [(2, 1, 4), (1, 3, 1)], [(2, 3, 4, 5), (2, 3, 1, 1)], [(1,), (2, 3)],
+    [(2, 3, 4), (1, 1, 1)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ["sum", "prod", "max", "min", "sub", "div"])
+@pytest.mark.parametrize("shapes", WIDE)
+def test_axes_of_size_1_are_repeated(shapes: Any, operation: Any, run: Any) -> None:
+    xs = [np.random.default_rng(number).uniform(1, 2, shape) for number, shape in enumerate(shapes)]
+    function = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum, "sub": np.subtract, "div": np.divide}
+    made = run(Eltwise(operation=operation), *xs)
+    np.testing.assert_allclose(made.y, function[operation](*xs), rtol=1e-14)
+    assert [dx.shape for dx in made.dxs] == shapes
+    if operation in ("max", "min"):
+        assert sum(dx.sum() for dx in made.dxs) == made.y.size
+    check_gradient(Eltwise(operation=operation), *shapes, xs=xs)
+
+
+def test_three_shapes_meet(run: Any) -> None:
+    made = run(Eltwise(), np.ones((2, 1, 1)), np.ones((1, 3, 1)), np.ones((1, 1, 4)))
+    np.testing.assert_array_equal(made.y, np.full((2, 3, 4), 3))
+    assert [float(dx.reshape(-1)[0]) for dx in made.dxs] == [12, 8, 6]
 
 
 @pytest.mark.parametrize(("values", "dxs"), [
@@ -66,6 +106,9 @@ def test_sits_the_exam_with_four_bottoms(keys: Any) -> None:
 @pytest.mark.parametrize(("keys", "shapes", "key", "words"), [
     ({}, [(2, 3)], "bottom", "needs two bottoms or more"),
     ({}, [(2, 3), (2, 3), (3, 2)], "bottom", "shapes differ: 2 x 3 and 3 x 2"),
+    ({}, [(1, 3), (2, 3), (2, 4)], "bottom", "shapes differ: 2 x 3 and 2 x 4; sizes must be equal, or 1"),
+    ({"operation": "div"}, [(2, 3)] * 3, "bottom", "div takes two bottoms, not 3"),
+    ({"operation": "sub", "coeff": (1.0, 2.0)}, [(2, 3), (2, 3)], "coeff", "belongs to operation sum, not sub"),
     ({}, [(2, 3), (2, 3, 1)], "bottom", "shapes differ: 2 x 3 and 2 x 3 x 1"),
     ({"operation": "max", "coeff": (1.0, 2.0)}, [(2, 3), (2, 3)], "coeff", "belongs to operation sum, not max"),
     ({"operation": "prod", "coeff": (1.0, 2.0)}, [(2, 3), (2, 3)], "coeff", "belongs to operation sum, not prod"),

@@ -46,6 +46,19 @@ def test_where_nothing_weighs_loss_and_gradient_are_zero(run: Any) -> None:
     assert not made.dxs[0].any() and not made.dxs[1].any()
 
 
+def test_a_number_that_is_missing_weighs_nothing(run: Any) -> None:
+    made = run(EuclideanLoss(), A, np.where(B == 5, np.nan, B), np.array([[1.0, 1, 0], [1, 1, 1]]))
+    assert made.y[0] == pytest.approx((1 + 9 + 1) / 2 / (2 * 5 / 6))
+    assert made.dxs[0][0, 2] == 0 and made.dxs[0][0, 0] == pytest.approx(0.6)
+
+
+def test_a_column_goes_with_a_row_of_targets(run: Any) -> None:
+    made = run(EuclideanLoss(), np.array([[1.0], [4]]), np.array([0.0, 2]))
+    assert made.y[0] == 1.25
+    np.testing.assert_array_equal(made.dxs[0], [[0.5], [1]])
+    np.testing.assert_array_equal(made.dxs[1], [-0.5, -1])
+
+
 @pytest.mark.parametrize("shape", [(4,), (2, 3), (1, 5), (2, 3, 2, 2)])
 def test_sits_the_exam(shape: tuple[int, ...]) -> None:
     check_layer(EuclideanLoss(), shape, shape)
@@ -57,12 +70,12 @@ def test_the_gradient_is_right_with_weights() -> None:
 
 
 @pytest.mark.parametrize(("shapes", "key", "words"), [
-    ([(2, 3), (2, 4)], "bottom", "shapes differ: 2 x 3 and 2 x 4"),
-    ([(2, 1), (2,)], "bottom", "shapes differ: 2 x 1 and 2"),
+    ([(2, 3), (2, 4)], "bottom", "needs as many numbers a sample in both bottoms, not 2 x 3 and 2 x 4"),
+    ([(2, 3), (3, 2)], "bottom", "needs as many numbers a sample in both bottoms, not 2 x 3 and 3 x 2"),
     ([(2,), Shape((2,), "index")], "bottom", "needs real numbers, not the integers of 2"),
     ([Shape((2,), "index"), (2,)], "bottom", "needs real numbers, not the integers of 2"),
-    ([(2, 3), (2, 3), (3,)], "bottom", "the weight must be 2, not 3"),
-    ([(2, 3), (2, 3), (2, 3)], "bottom", "the weight must be 2, not 2 x 3"),
+    ([(2, 3), (2, 3), (3,)], "bottom", "the weight must be 2 or 2 x 3, not 3"),
+    ([(2, 3), (2, 3), (2, 1)], "bottom", "the weight must be 2 or 2 x 3, not 2 x 1"),
 ])  # fmt: skip
 def test_refuses(shapes: Any, key: str, words: str, refuses: Any) -> None:
     refuses(EuclideanLoss(), shapes, key, words)

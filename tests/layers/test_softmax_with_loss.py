@@ -19,6 +19,19 @@ LOGS = SCORES - np.log(np.exp(SCORES).sum(axis=1, keepdims=True))
 COSTS = -np.take_along_axis(LOGS, LABELS[:, None], 1)[:, 0]  # of each place, on its own
 
 
+@pytest.fixture
+def run(run: Any) -> Any:
+    """One pass with a gradient of the loss alone, as where nobody reads the probabilities."""
+
+    def once(layer: SoftmaxWithLoss, *xs: Any, dy: Any = 1.0, **options: Any) -> Any:
+        made = run(layer, *xs, **options)
+        dys = [np.full(1, dy, float), np.zeros(made.trial.promised[1])]
+        made.tops, made.dxs, _ = made.trial.run([np.asarray(x) for x in xs], dys, {})
+        return made
+
+    return once
+
+
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 def test_equal_scores_cost_the_logarithm_of_the_number_of_classes(classes: int, run: Any) -> None:
     made = run(SoftmaxWithLoss(), np.full((4, classes), 3.0), np.arange(4) % 2)
@@ -34,7 +47,7 @@ def test_a_place_costs_at_most_87(dtype: Any, run: Any) -> None:
 
 
 def test_by_hand(run: Any) -> None:
-    made = run(SoftmaxWithLoss(), np.log([[1.0, 2, 7], [3, 3, 4]]), np.array([2, 0]), dy=[10])
+    made = run(SoftmaxWithLoss(), np.log([[1.0, 2, 7], [3, 3, 4]]), np.array([2, 0]), dy=10)
     assert made.y[0] == pytest.approx(-(log(0.7) + log(0.3)) / 2)
     np.testing.assert_allclose(made.dx, [[0.5, 1, -1.5], [-3.5, 1.5, 2]], atol=1e-14)
     assert made.sums == pytest.approx([-(log(0.7) + log(0.3)), 2])
@@ -131,16 +144,81 @@ def test_the_gradient_is_right_with_probabilities_and_weights() -> None:
     check_gradient(SoftmaxWithLoss(), (4, 3), (4, 3), (4,), xs=[RNG.standard_normal((4, 3)), target, np.array([1, 0.5, 0, 2])])
 
 
+# --- weights of classes, smoothed labels, the top of probabilities ---
+@pytest.mark.parametrize(("normalization", "z"), [("valid", 4.5), ("full", 4.5), ("batch_size", 4.5), ("none", 1)])
+def test_a_class_weighs_what_the_key_says(normalization: Any, z: float, run: Any) -> None:
+    x, label = SCORES[:, :, 0, 0], np.array([1, 1, 3])
+    weights = np.array([2.0, 2, 0.5])
+    layer = SoftmaxWithLoss(class_weight=(9.0, 2.0, 9.0, 0.5, 9.0), normalization=normalization)
+    costs = -LOGS[np.arange(3), label, 0, 0]
+    assert run(layer, x, label).y[0] == pytest.approx((costs * weights).sum() / z)
+    np.testing.assert_allclose(run(layer, x, label).dx, (np.exp(LOGS[:, :, 0, 0]) - np.eye(5)[label]) * weights[:, None] / z)
+
+
+def test_a_class_of_weight_0_is_ignored_and_further_weights_multiply(run: Any) -> None:
+    x, label = SCORES[:, :, 0, 0], np.array([1, 0, 3])
+    made = run(SoftmaxWithLoss(class_weight=(0.0, 1.0, 1.0, 2.0, 1.0), ignore_label=1), x, label, np.array([7.0, 7, 3]))
+    assert made.sums == pytest.approx([-6 * LOGS[2, 3, 0, 0], 6])
+    assert not made.dx[:2].any()
+
+
+@pytest.mark.parametrize(("normalization", "weight", "z"), [
+    ("full", [1.0, 3, 0], 4 * 8), ("batch_size", [1.0, 3, 0], 4), ("none", [1.0, 3, 0], 1), ("valid", [1.0, 3, 0], None),
+])  # fmt: skip
+def test_samples_count_as_much_as_they_weigh(normalization: Any, weight: list[float], z: float | None, run: Any) -> None:
+    """A weight of 3 is the same as the sample three times."""
+    layer = SoftmaxWithLoss(normalization=normalization, ignore_label=1)
+    kept = (LABELS != 1) * np.reshape(weight, (3, 1, 1))
+    made = run(layer, SCORES, LABELS, np.array(weight))
+    assert made.sums == pytest.approx([(COSTS * kept).sum(), kept.sum() if z is None else z])
+    again = run(layer, SCORES[[0, 1, 1, 1]], LABELS[[0, 1, 1, 1]])
+    assert made.sums == pytest.approx(again.sums)
+
+
+def test_smoothed_labels_are_probabilities(run: Any) -> None:
+    x, label = SCORES[:, :, 0, 0], np.array([4, 0, 2])
+    hard = run(SoftmaxWithLoss(label_smoothing=0.1), x, label)
+    soft = run(SoftmaxWithLoss(), x, np.eye(5)[label] * 0.9 + 0.02)
+    assert hard.y[0] == pytest.approx(soft.y[0], rel=1e-12)
+    np.testing.assert_allclose(hard.dx, soft.dx, atol=1e-15)
+    both = run(SoftmaxWithLoss(label_smoothing=0.1), x, np.eye(5)[label])
+    assert both.y[0] == pytest.approx(hard.y[0], rel=1e-12)
+    np.testing.assert_allclose(both.dx, hard.dx, atol=1e-15)
+
+
+def test_probabilities_of_an_image(run: Any) -> None:
+    hits = np.eye(5)[LABELS].transpose(0, 3, 1, 2)
+    made = run(SoftmaxWithLoss(), SCORES, hits, np.array([1.0, 0, 2]))
+    hard = run(SoftmaxWithLoss(), SCORES, LABELS, np.array([1.0, 0, 2]))
+    assert made.sums == pytest.approx(hard.sums)
+    np.testing.assert_allclose(made.dx, hard.dx, atol=1e-15)
+
+
+def test_the_probabilities_can_be_read_and_pass_a_gradient_on(run: Any) -> None:
+    made = run(SoftmaxWithLoss(), np.log([[1.0, 2, 7]]), np.array([2]))
+    np.testing.assert_allclose(made.tops[1], [[0.1, 0.2, 0.7]])
+    _, dxs, _ = made.trial.run([np.log([[1.0, 2, 7]]), np.array([2])], [np.zeros(1), np.array([[1.0, 0, 0]])], {})
+    np.testing.assert_allclose(dxs[0], [[0.09, -0.02, -0.07]], atol=1e-15)
+
+
+@pytest.mark.parametrize("keys", [{"label_smoothing": 0.3}, {"class_weight": (0.5, 2.0, 0.0)},
+                                  {"label_smoothing": 0.1, "class_weight": (1.0, 2.0, 3.0), "ignore_label": 2}])  # fmt: skip
+@pytest.mark.parametrize("labels", [(2, 4), (2,)])
+def test_sits_the_exam_with_weighted_classes(keys: Any, labels: tuple[int, ...]) -> None:
+    check_layer(SoftmaxWithLoss(**keys), (2, 3, *labels[1:]), Shape(labels, "index"), labels, classes=3)
+
+
 @pytest.mark.parametrize(("keys", "shapes", "key", "words"), [
     ({"axis": 0}, [(4, 3), Shape((4,), "index")], "axis", "0 is not an axis of 4 x 3 after the sample axis"),
     ({"axis": 2}, [(4, 3), Shape((4,), "index")], "axis", "2 is not an axis of 4 x 3 after the sample axis"),
-    ({}, [(4, 3), (4, 2)], "bottom", "probabilities must have the shape of x, N x C: 4 x 2 against 4 x 3"),
-    ({}, [(4, 3, 2), (4, 3, 2)], "bottom", "probabilities must have the shape of x, N x C: 4 x 3 x 2 against 4 x 3 x 2"),
+    ({}, [(4, 3), (4, 2)], "bottom", "probabilities must have the shape of x: 4 x 2 against 4 x 3"),
     ({}, [(4, 3), Shape((5,), "index")], "bottom", "the label must be 4 for scores of 4 x 3, not 5"),
     ({}, [(4, 3, 2), Shape((4,), "index")], "bottom", "the label must be 4 x 2 for scores of 4 x 3 x 2, not 4"),
     ({}, [(4, 3), Shape((4,), "index"), (3,)], "bottom", "the weight must be 4 or 4, not 3"),
     ({}, [(4, 3, 2), Shape((4, 2), "index"), (2,)], "bottom", "the weight must be 4 or 4 x 2, not 2"),
-    ({"ignore_label": 1}, [(4, 3), (4, 3)], "ignore_label", "needs integer labels, not probabilities"),
+    ({"ignore_label": 1}, [(4, 3), (4, 3)], "ignore_label", "needs integer labels, not probabilities; give such places a weight"),
+    ({"class_weight": (1.0,) * 3}, [(4, 3), (4, 3)], "class_weight", "needs integer labels, not probabilities"),
+    ({"class_weight": (1.0, 2.0)}, [(4, 3), Shape((4,), "index")], "class_weight", "needs one number for each of the 3 classes, not 2"),
 ])  # fmt: skip
 def test_refuses(keys: Any, shapes: Any, key: str, words: str, refuses: Any) -> None:
     refuses(SoftmaxWithLoss(**keys), shapes, key, words)

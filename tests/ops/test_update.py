@@ -35,12 +35,13 @@ class Step:
     def __call__(
         self, rule: Any = plain, lr: float = 1.0, decay: float = 0.0, hyper: Any = (), losses: Any = (),
         segments: Any = ((0, 2, 1.0, 1.0),), l1: bool = False, clip: float | None = None, iter_size: int = 1,
+        norms: Any = None, stage: Any = "whole",
     ) -> Step:  # fmt: skip
         OPS["sum_of_squares"].function(self.g, self.norm)
         one = [np.array([number]) for number in (lr, decay, *hyper)]
         OPS["update"].function(
             self.w, self.g, self.slots, tuple(one[:2]), tuple(one[2:]), tuple(np.array([loss]) for loss in losses),
-            self.norm, self.failed, formula(rule), segments, l1, clip, iter_size,
+            self.norm, self.failed, formula(rule), segments, l1, clip, iter_size, norms, stage,
         )  # fmt: skip
         return self
 
@@ -124,6 +125,94 @@ def test_finite_losses_do_not_stop_it() -> None:
     assert Step()(losses=(0.0, 1e30)).w.tolist() == [7, -24, 5]
 
 
+# --- what a formula may name beside the keys ---
+def apart(w: float, g: float, lr: float, pull: float) -> float:
+    return w - lr * g - pull
+
+
+def measured(w: float, g: float, lr: float, w_norm: float, g_norm: float, decay: float, decay_mult: float) -> float:
+    return w_norm + 100 * g_norm + 10000 * decay + 100000000 * decay_mult
+
+
+def towards(w: float, g: float, v: float, lr: float, pull: float) -> tuple[float, float]:
+    return g + v + pull, g
+
+
+@pytest.mark.parametrize(("keys", "w"), [
+    ({"decay": 0.1}, [10 - 3 - 1, -20 - 4 + 2]),
+    ({"decay": 0.1, "lr": 0.5, "clip": 1.0, "iter_size": 2}, [10 - 0.15 - 1, -20 - 0.2 + 2]),
+    ({"decay": 0.1, "l1": True, "lr": 0.5}, [10 - 1.5 - 0.1, -20 - 2 + 0.1]),
+    ({"decay": 0.1, "segments": [(0, 1, 1.0, 0.0), (1, 2, 1.0, 2.0)]}, [7, -24 + 4]),
+])  # fmt: skip
+def test_a_rule_that_names_the_pull_decays_by_itself(keys: Any, w: list[float]) -> None:
+    np.testing.assert_allclose(Step()(apart, **keys).w[:2], w, rtol=1e-14)
+
+
+def test_norms_are_of_whole_segments_and_of_the_gradient_as_the_rule_sees_it() -> None:
+    step = Step(w=(3, 4, 12, 0), g=(6, 8, 0, 0))
+    norms, segments = np.zeros((2, 2)), [(0, 2, 1.0, 1.0), (2, 3, 1.0, 0.5)]
+    OPS["squares"].function(step.w, step.g, norms, segments)
+    assert norms.tolist() == [[25, 144], [100, 0]]
+    step(measured, segments=segments, clip=5.0, iter_size=5, decay=0.125, norms=norms)
+    np.testing.assert_allclose(step.w[:3], [100001355, 100001355, 50000637], rtol=1e-14)
+
+
+def test_squares_are_in_double_precision_and_in_blocks() -> None:
+    w = np.full(200_001, 1 + 2**-12, np.float32)
+    norms = np.zeros((2, 1))
+    OPS["squares"].function(w, 2 * w, norms, [(1, 200_001, 1.0, 1.0)])
+    np.testing.assert_allclose(norms[:, 0], [200_000 * (1 + 2**-12) ** 2, 800_000 * (1 + 2**-12) ** 2], rtol=1e-13)
+
+
+def test_two_stages_make_the_gradient_a_direction_and_then_a_step() -> None:
+    step = Step(slots=[(1, 2, 3)])(towards, decay=0.1, iter_size=2, stage="first")
+    assert step.w.tolist() == [10, -20, 5]
+    np.testing.assert_allclose(step.g, [1.5 + 1 + 1, 2 + 2 - 2, 0])
+    assert step.slots[0].tolist() == [1.5, 2, 3]
+    kept, step.slots = step.slots, ()
+    step(plain, lr=2.0, decay=0.1, iter_size=2, clip=0.001, stage="second")  # g is taken as it is
+    np.testing.assert_allclose(step.w, [10 - 7, -20 - 4, 5])
+    assert step.g.tolist() == [0, 0, 0] and kept[0].tolist() == [1.5, 2, 3]
+
+
+@pytest.mark.parametrize("stage", ["first", "second"])
+def test_no_stage_moves_anything_where_a_number_is_not_finite(stage: str) -> None:
+    step = Step(g=(np.nan, 4, 0), slots=[(1, 2, 3)] if stage == "first" else ())(
+        towards if stage == "first" else plain, stage=stage
+    )
+    assert step.failed[0] == 1 and step.w.tolist() == [10, -20, 5] and step.g[1] == 4
+
+
+# --- after the rule ---
+def test_clip_weights_bounds_what_learns() -> None:
+    w, ok = np.array([3.0, -3, 1, -9]), np.zeros(1, np.int32)
+    OPS["clip_weights"].function(w, ok, [(0, 3, 1.0, 1.0)], 2.0)
+    assert w.tolist() == [2, -2, 1, -9]
+    OPS["clip_weights"].function(w, ok + 1, [(0, 4, 1.0, 1.0)], 0.5)
+    assert w.tolist() == [2, -2, 1, -9]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 70_000), (70_000, 3), (1, 5), (5, 1)])
+def test_max_norm_shortens_long_rows_only(rows: int, columns: int) -> None:
+    table = np.random.default_rng(0).standard_normal((rows, columns))
+    long = np.linalg.norm(table, axis=1) > (bound := float(np.median(np.linalg.norm(table, axis=1))))
+    w = np.concatenate([[7.0], table.reshape(-1), [8.0]])
+    OPS["max_norm"].function(w, np.zeros(1, np.int32), [(1, 1 + table.size, rows)], bound)
+    found = w[1:-1].reshape(rows, columns)
+    np.testing.assert_allclose(np.linalg.norm(found[long], axis=1), bound)
+    np.testing.assert_allclose(found[long] / bound, table[long] / np.linalg.norm(table[long], axis=1, keepdims=True))
+    assert np.array_equal(found[~long], table[~long]) and (w[0], w[-1]) == (7, 8)
+
+
+def test_the_average_takes_up_a_share() -> None:
+    w, mean = np.arange(100_000.0), np.zeros(100_000)
+    OPS["average"].function(w, mean, np.array([0.25]), np.zeros(1, np.int32))
+    assert np.array_equal(mean, w / 4)
+    OPS["average"].function(w, mean, np.array([0.25]), np.ones(1, np.int32))
+    assert np.array_equal(mean, w / 4)
+
+
+# --- the table ---
 def declared() -> Store:
     store = Store()
     for role, count, spec in [

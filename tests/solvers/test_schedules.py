@@ -35,6 +35,9 @@ TABLE = {
     "sigmoid": ("sigmoid", {"gamma": -0.5, "stepsize": Span(20)}, {20: 0.25, 18: 0.5 / (1 + exp(-1)), 24: 0.5 / (1 + exp(2))}),
     "sigmoid far out": ("sigmoid", {"gamma": -50.0, "stepsize": Span(50)}, {0: 0.5, 99: 0.0}),
     "sigmoid that rises": ("sigmoid", {"gamma": 50.0, "stepsize": Span(50)}, {0: 0.0, 50: 0.25, 99: 0.5}),
+    "decline": ("decline", {}, {0: 0.5, 3: 0.25, 99: 0.05}),
+    "decline from later on": ("decline", {"beta": 4.0, "gamma": 1.0}, {0: 0.125, 4: 0.0625, 96: 0.005}),
+    "decline that stays": ("decline", {"gamma": 0.0}, {0: 0.5, 99: 0.5}),
     "warmup": ("warmup", {"iterations": Span(4)}, {0: 0.0, 1: 0.125, 2: 0.25, 4: 0.5, 50: 0.5}),
     "warmup from a part": ("warmup", {"iterations": Span(4), "start": 0.2}, {0: 0.1, 1: 0.2, 2: 0.3, 4: 0.5, 5: 0.5}),
     "warmup in epochs": ("warmup", {"iterations": Span(2, "epochs")}, {0: 0.0, 3: 0.1, 15: 0.5}),
@@ -52,7 +55,9 @@ def test_rates_by_hand(case: str) -> None:
 
 
 def test_every_policy_is_in_the_table() -> None:
-    assert {name for name, _, _ in TABLE.values()} == set(POLICIES)
+    assert {name for name, _, _ in TABLE.values()} == {
+        name for name, kind in POLICIES.items() if kind.__module__ == Step.__module__
+    }
 
 
 def test_a_step_of_an_epoch_falls_on_the_ends_of_the_epochs() -> None:
@@ -92,6 +97,24 @@ def test_without_a_policy_the_rate_stays(policy: Any) -> None:
 def test_a_time_is_no_number_of_iterations(policy: Any) -> None:
     with pytest.raises(ValueError, match="a time has no length in iterations"):
         policy.rate(0.1, 5, RUN)
+
+
+def test_decline_is_inv_with_another_beginning() -> None:
+    """alpha / (beta + t)^gamma = base (1 + t / beta)^-gamma with base = alpha / beta^gamma"""
+    one, other = POLICIES["decline"](beta=50.0, gamma=0.75), Inv(gamma=1 / 50, power=0.75)
+    for iteration in (0, 7, 5000):
+        assert one.rate(2.0, iteration, RUN) == pytest.approx(other.rate(2.0 / 50**0.75, iteration, RUN))
+
+
+@pytest.mark.parametrize("policy", [Poly(power=1.0), Warmup(iterations=Span(5), then=Poly(power=1.0))])
+def test_a_policy_that_looks_at_the_end_needs_one(policy: Any) -> None:
+    assert policy.to_the_end
+    with pytest.raises(ValueError, match="needs an end; add max_iter or max_epochs"):
+        policy.rate(0.1, 5, Horizon(0, Fraction(7)))
+
+
+def test_other_policies_do_not_look_at_the_end() -> None:
+    assert not Step(gamma=0.1, stepsize=Span(2)).to_the_end and not Warmup(iterations=Span(5)).to_the_end
 
 
 def test_an_exploding_rate_is_infinite_not_an_error() -> None:

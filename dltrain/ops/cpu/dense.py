@@ -1,4 +1,4 @@
-"""How the CPU does matrix products, elementwise formulas, losses and the update."""
+"""How the CPU does matrix products, elementwise formulas and losses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel, Work
-from dltrain.ops.cpu import rows
+from dltrain.ops.cpu import rows, step  # noqa: F401  step fills the recipes of the update
 from dltrain.ops.cpu.backend import LINE, Cpu, recipe
-from dltrain.ops.cpu.formulas import elementwise_kernel, update_kernel
+from dltrain.ops.cpu.formulas import elementwise_kernel
 from dltrain.ops.cpu.patches import add_bias
 from dltrain.ops.signature import Call
 
@@ -191,45 +191,3 @@ def hits(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     return Work(
         [partial(rows.hit_rows, table(x)[cut], label.reshape(-1)[cut], ignore, top_k, hit.reshape(-1)[cut]) for cut in cuts]
     )
-
-
-# --- the update ---
-@recipe("sum_of_squares")
-def sum_of_squares(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    g, norm = arrays.memory(call.args["g"]), arrays.memory(call.args["norm"])
-    parts = np.zeros(cpu.workers)
-
-    def run(worker: int, low: int, high: int) -> None:
-        parts[worker] = rows.square_sum(g[low:high])
-
-    def join() -> None:
-        norm[0] = sum(parts.tolist())
-
-    return Work([partial(run, *span) for span in cpu.spans(len(g), LINE)], [join])
-
-
-@recipe("update")
-def update(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
-    """One pass over the flat arrays, each worker its own stretch of them."""
-    args = call.args
-    w, g, norm, failed = (arrays.memory(args[name]) for name in ("w", "g", "norm", "failed"))
-    slots, rates, hyper, losses = (
-        [arrays.memory(tensor) for tensor in args[name]] for name in ("slots", "rates", "hyper", "losses")
-    )
-    kernel = update_kernel(args["formula"], len(slots))
-    starts, stops = (np.ascontiguousarray(args["segments"][:, column], np.int64) for column in (0, 1))
-    lr_mult, decay_mult = (args["segments"][:, column] for column in (2, 3))
-    l1, clip, size = args["l1"], args["clip"], args["iter_size"]
-
-    def run(low: int, high: int) -> None:
-        if failed[0] or not (np.isfinite(norm[0]) and all(np.isfinite(loss[0]) for loss in losses)):
-            failed[0] = 1
-            return
-        length = float(np.sqrt(norm[0]))
-        scale = np.float32((clip / length if clip is not None and length > clip else 1.0) / size)
-        lrs, decays = (
-            (float(rate[0]) * mult).astype(np.float32) for rate, mult in zip(rates, (lr_mult, decay_mult), strict=True)
-        )
-        kernel(w, g, *slots, low, high, starts, stops, lrs, decays, l1, scale, *(h[0] for h in hyper))
-
-    return Work([partial(run, low, high) for _, low, high in cpu.spans(len(w), LINE)])

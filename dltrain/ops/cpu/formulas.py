@@ -83,25 +83,44 @@ def elementwise_kernel(formula: Formula, arrays: int) -> Callable[..., None]:
     return load(f"{text}{lines}        out_[i_] = {result}\n", formula)
 
 
-def update_kernel(formula: Formula, slots: int) -> Callable[..., None]:
-    """kernel(w, g, slots…, low, high, starts, stops, lrs, decays, l1, scale, hyper…): one pass of ops.update over low .. high"""
-    names, lr, hyper = formula.arguments[: 2 + slots], formula.arguments[2 + slots], formula.arguments[3 + slots :]
+def per_segment(formula: Formula) -> list[str]:
+    """What a formula names of a whole segment: arrays of its kernel, one number a segment."""
+    return [name for name in ("decay_mult", "w_norm", "g_norm") if name in formula.arguments]
+
+
+def update_kernel(formula: Formula, slots: int, stage: str = "whole") -> Callable[..., None]:
+    """One pass of ops.update over low .. high, as
+
+    kernel(w, g, slots…, low, high, starts, stops, lrs, decays, l1, scale, per_segment…, hyper…)
+    """
+    names, lr, rest = formula.arguments[: 2 + slots], formula.arguments[2 + slots], formula.arguments[3 + slots :]
+    hyper = [name for name in rest if name not in ("pull", "decay", *per_segment(formula))]
     lines, results = body(formula, " " * 12)
     w, g, *kept = names
-    head = f"def kernel({', '.join(f'{name}_' for name in names)}, low_, high_, starts_, stops_, lrs_, decays_, l1_, scale_"
-    text = head + "".join(f", {name}" for name in hyper) + "):\n"
+    more = [*(f"{name}s_" for name in per_segment(formula)), *hyper]
+    text = f"def kernel({', '.join(f'{name}_' for name in names)}, low_, high_, starts_, stops_, lrs_, decays_, l1_, scale_"
+    text += "".join(f", {name}" for name in more) + "):\n"
     text += "    for s_ in range(starts_.size):\n"
     text += "        first_, last_ = max(starts_[s_], low_), min(stops_[s_], high_)\n"
     text += "        if first_ >= last_:\n            continue\n"
     text += "".join(f"        {name}__ = {name}_[first_:last_]\n" for name in names)
     text += f"        {lr}, decay_ = lrs_[s_], decays_[s_]\n"
+    text += "        decay = decay_\n" if "decay" in rest else ""
+    text += "".join(f"        {name} = {name}s_[s_]\n" for name in per_segment(formula))
     text += f"        for i_ in range({w}__.size):\n            {w} = {w}__[i_]\n"
-    text += f"            pull_ = (F(1.0) if {w} > F(0.0) else (F(-1.0) if {w} < F(0.0) else F(0.0))) if l1_ else {w}\n"
-    text += f"            {g} = {g}__[i_] * scale_ + decay_ * pull_\n"
+    text += pulled(w, g, rest, stage)
     text += "".join(f"            {name} = {name}__[i_]\n" for name in kept)
     text += lines + "".join(f"            new{i}_ = {result}\n" for i, result in enumerate(results))
-    text += "".join(f"            {name}__[i_] = new{i}_\n" for i, name in enumerate([w, *kept]))
-    return load(text + f"            {g}__[i_] = F(0.0)\n", formula)
+    text += "".join(f"            {name}__[i_] = new{i}_\n" for i, name in enumerate([g if stage == "first" else w, *kept]))
+    return load(text + (f"            {g}__[i_] = F(0.0)\n" if stage != "first" else ""), formula)
+
+
+def pulled(w: str, g: str, rest: tuple[str, ...], stage: str) -> str:
+    """The lines that make g, and what the decay pulls by, of one element."""
+    pull = f"            pull_ = (F(1.0) if {w} > F(0.0) else (F(-1.0) if {w} < F(0.0) else F(0.0))) if l1_ else {w}\n"
+    if stage != "second" and not {"pull", "decay"} & set(rest):
+        return f"{pull}            {g} = {g}__[i_] * scale_ + decay_ * pull_\n"
+    return (f"{pull}            pull = decay_ * pull_\n" if "pull" in rest else "") + f"            {g} = {g}__[i_] * scale_\n"
 
 
 def load(text: str, formula: Formula) -> Callable[..., None]:

@@ -1,5 +1,49 @@
 """The definition of every op: plain NumPy, any float type, any strides.  The other back ends are held against it."""
 
-from dltrain.ops.reference import convolution, dense, elementwise, fused, loss, pooling, random, shape, softmax, update
+from dltrain.ops.reference import (
+    arrange,
+    channelwise,
+    convolution,
+    dense,
+    elementwise,
+    embed,
+    fused,
+    loss,
+    losses,
+    metrics,
+    noise,
+    normalization,
+    pooling,
+    product,
+    random,
+    recurrent,
+    shape,
+    softmax,
+    update,
+    vision,
+    vocabulary,
+)
 
-__all__ = ["convolution", "dense", "elementwise", "fused", "loss", "pooling", "random", "shape", "softmax", "update"]
+__all__ = [
+    "arrange",
+    "channelwise",
+    "convolution",
+    "dense",
+    "elementwise",
+    "embed",
+    "fused",
+    "loss",
+    "losses",
+    "metrics",
+    "noise",
+    "normalization",
+    "pooling",
+    "product",
+    "random",
+    "recurrent",
+    "shape",
+    "softmax",
+    "update",
+    "vision",
+    "vocabulary",
+]

@@ -1,0 +1,56 @@
+"""ConfusionMatrix: which classes are taken for which."""
+
+from typing import Any
+
+from dltrain.errors import Refusal
+from dltrain.layer import Blob, Layer, Shape, layer
+
+
+@layer("ConfusionMatrix")
+class ConfusionMatrix(Layer):
+    """y = share of places whose best class is the label;   matrix[label, best class] = sum of weights, over all batches of a test
+
+    bottoms x       (N, C, ...)       scores
+            label   (N, ...)          classes 0 .. C - 1, x without `axis`; `ignore_label` does not count
+            weight  (N) or as label   optional
+    top     y       one number
+
+    Of equal scores the last class is the best, as in Caffe's ArgMax: where many are equal, Accuracy, which counts ties as
+    wrong, is smaller.
+    """
+
+    kind = "metric"
+    higher_is_better = True
+
+    axis: int = 1
+    ignore_label: int | None = None
+
+    def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
+        self.real(x)
+        self.at = self.class_axis(self.axis, x)
+        places = (*x[: self.at], *x[self.at + 1 :])
+        if tuple(label) != places or label.dtype == "float":
+            raise Refusal("bottom", f"the label must be {Shape(places)} integers where x is {x}, not {label} of {label.dtype}")
+        if weight is not None and tuple(weight) not in ((x[0],), places):
+            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        self.sums = self.tally(x[self.at] ** 2)
+        return Shape((1,))
+
+    def forward(self, *blobs: Blob) -> None:
+        x, label, *weight, y = (blob.data for blob in blobs)
+        self.ops.confusion(x, label, weight[0] if weight else None, self.sums, self.at, self.ignore_label)
+        self.ops.scored(self.sums, y, self.score)
+
+    def backward(self, *blobs: Blob) -> None:
+        """Counts do not change smoothly: there is no gradient."""
+
+    @staticmethod
+    def matrix(sums: Any) -> list[list[float]]:
+        """The sums as rows of labels, with columns of what they were taken for."""
+        classes = round(len(sums) ** 0.5)
+        return [[float(count) for count in sums[row * classes : (row + 1) * classes]] for row in range(classes)]
+
+    @staticmethod
+    def score(sums: Any) -> float:
+        total = float(sum(sums))
+        return float(sum(sums[:: round(len(sums) ** 0.5) + 1])) / total if total else 0.0

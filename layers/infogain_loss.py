@@ -1,0 +1,67 @@
+"""InfogainLoss: a softmax loss in which some mistakes are worse than others."""
+
+from typing import Literal
+
+from dltrain.errors import Refusal
+from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.matrix import read_matrix
+
+
+@layer("InfogainLoss")
+class InfogainLoss(Layer):
+    """y = -(1/Z) sum over places and classes c of H[label, c] log p[c],   p = max(softmax(x), 1e-20)
+
+    dx[c] = (p[c] sum of H[label] - H[label, c]) / Z;   H = 1 is SoftmaxWithLoss, diagonal H are weights of classes
+
+    bottoms x       (N, C, ...)       scores
+            label   (N, ...)          classes 0 .. C - 1, x without `axis`
+            matrix  C C numbers       H; or `source`, a FILE.npy or .npz that holds it, and there is no such bottom
+            weight  (N) or as label   optional
+    top     y       one number
+
+    Z by `normalization`: valid, the places whose label is not `ignore_label`; full, all places; batch_size, N; none, 1.  Weights
+    add up where it counted; H does not.
+    """
+
+    kind = "loss"
+    fixed = ("label", "matrix", "weight")
+
+    source: str | None = None
+    axis: int = 1
+    ignore_label: int | None = None
+    normalization: Literal["valid", "full", "batch_size", "none"] = "valid"
+
+    def setup(self, x: Shape, label: Shape, matrix: Shape | None = None, weight: Shape | None = None) -> Shape:
+        self.real(x)
+        self.at = self.class_axis(self.axis, x)
+        places, classes = (*x[: self.at], *x[self.at + 1 :]), x[self.at]
+        if self.source is not None and None not in (matrix, weight):
+            raise Refusal("source", "stands for the matrix: the bottoms are then x, label and, if you like, weight")
+        if self.source is not None:
+            matrix, weight = None, matrix or weight
+        elif matrix is None:
+            raise Refusal("bottom", "needs a matrix as third bottom, or source: FILE.npy")
+        elif matrix.count != classes * classes:
+            raise Refusal("bottom", f"the matrix must have {classes} x {classes} numbers, not {matrix}")
+        if tuple(label) != places or label.dtype == "float":
+            raise Refusal("bottom", f"the label must be {Shape(places)} integers where x is {x}, not {label} of {label.dtype}")
+        if weight is not None and tuple(weight) not in ((x[0],), places):
+            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        self.table = None if self.source is None else read_matrix(self.source, classes)
+        self.prob = self.buffer("prob", x)
+        self.loss = self.buffer("loss", places)
+        self.z = self.buffer("z", (1,))
+        self.sums = self.tally()
+        return Shape((1,))
+
+    def forward(self, *blobs: Blob) -> None:
+        x, label, *others, y = (blob.data for blob in blobs)
+        self.h, self.w = [*([None] if self.source is not None else []), *others, None][:2]
+        self.keys = (self.at, self.ignore_label, self.table)
+        self.ops.infogain_loss(x, label, self.h, self.w, self.prob, self.loss, *self.keys)
+        self.ops.weigh(label, self.w, self.z, self.normalization, self.ignore_label)
+        self.ops.weighted_mean(self.loss, self.z, self.sums, y)
+
+    def backward(self, *blobs: Blob) -> None:
+        x, label, y = blobs[0], blobs[1].data, blobs[-1]
+        self.ops.infogain_loss_dx(self.prob, label, self.h, self.w, self.z, y.grad, x.grad, *self.keys)

@@ -1,0 +1,55 @@
+"""MarginRankingLoss: of two scores the right one should be higher, by a margin."""
+
+from dltrain.errors import Refusal
+from dltrain.fields import NonNegative
+from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.ops.formula import formula
+
+
+@layer("MarginRankingLoss")
+class MarginRankingLoss(Layer):
+    """y = 1/N sum of max(0, margin - label (a - b))          da = -label / N where the margin is not kept, else 0;   db = -da
+
+    bottoms a, b    (N, ...)  scores, as many a sample
+            label   1 where a should be higher, -1 where b; for each score, or one for all: `bottom: [good, bad, 1]`
+            weight  (N) or as a, optional: samples count as much as they weigh
+    top     y       one number
+    """
+
+    kind = "loss"
+
+    margin: NonNegative = 1.0
+
+    def setup(self, a: Shape, b: Shape, label: Shape, weight: Shape | None = None) -> Shape:
+        self.real(a, b)
+        if a[0] != b[0] or a.count != b.count:
+            raise Refusal("bottom", f"needs as many scores a sample in both bottoms, not {a} and {b}")
+        if tuple(label) != (1,) and (label[0] != a[0] or label.count != a.count):
+            raise Refusal("bottom", f"the label must be {a}, or the number 1 or -1 for all, not {label}")
+        if weight is not None and tuple(weight) not in ((a[0],), tuple(a)):
+            raise Refusal("bottom", f"the weight must be {Shape(a[:1])} or {a}, not {weight}")
+        self.loss = self.buffer("loss", a)
+        self.z = self.buffer("z", (1,))
+        self.sums = self.tally()
+        return Shape((1,))
+
+    @staticmethod
+    def f(a: float, b: float, label: float, margin: float) -> float:
+        return max(0, margin - label * (a - b))
+
+    @staticmethod
+    def df(a: float, b: float, label: float, margin: float) -> tuple[float, float]:
+        d = label if margin > label * (a - b) else 0
+        return -d, d
+
+    def forward(self, *blobs: Blob) -> None:
+        a, b, label, *weight, y = (blob.data for blob in blobs)
+        self.w = weight[0] if weight else None
+        self.ops.pointwise_loss((a, b, label), self.w, self.loss, formula(self.f), (self.margin,))
+        self.ops.weigh(a, self.w, self.z, "batch_size", None)
+        self.ops.weighted_mean(self.loss, self.z, self.sums, y)
+
+    def backward(self, *blobs: Blob) -> None:
+        a, b, label, y = blobs[0], blobs[1], blobs[2].data, blobs[-1]
+        grads = (a.grad, b.grad, None)
+        self.ops.pointwise_loss_dx((a.data, b.data, label), self.w, self.z, y.grad, *grads, formula(self.df), (self.margin,))

@@ -1,0 +1,37 @@
+"""Adam: momentum, and a rate for each weight by the size of its gradients."""
+
+from math import sqrt
+
+from dltrain.fields import Positive, Share
+from dltrain.solver import Solver, solver
+
+
+@solver("Adam")
+class Adam(Solver):
+    """m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2
+    w <- w - lr correction m / (sqrt(v) + delta),   correction = sqrt(1 - momentum2^t) / (1 - momentum^t) in step t = 1, 2, …
+
+    delta stands outside the correction, as Caffe has it, and weight_decay is in g; for decay apart from g take AdamW.
+
+    Kingma & Ba, ICLR 2015, arXiv:1412.6980, section 2, last lines (src/caffe/solvers/adam_solver.cpp).
+    """
+
+    momentum: Share = 0.9
+    momentum2: Share = 0.999
+    delta: Positive = 1e-8
+
+    slots = ("mean", "square")
+
+    def computed(self, iteration: int) -> dict[str, float]:
+        """The mean and the square begin at 0; this undoes it."""
+        t = iteration + 1
+        return {"correction": sqrt(1 - self.momentum2**t) / (1 - self.momentum**t)}
+
+    @staticmethod
+    def rule(
+        w: float, g: float, mean: float, square: float,
+        lr: float, correction: float, momentum: float, momentum2: float, delta: float,
+    ) -> tuple[float, float, float]:  # fmt: skip
+        m = momentum * mean + (1 - momentum) * g
+        v = momentum2 * square + (1 - momentum2) * g * g
+        return w - lr * correction * m / (sqrt(v) + delta), m, v

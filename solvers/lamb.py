@@ -1,0 +1,44 @@
+"""LAMB: AdamW with a rate for each parameter, by how long its step is next to itself; for very large batches."""
+
+from math import sqrt
+
+from dltrain.fields import Positive, Share
+from dltrain.solver import Solver, solver
+
+
+@solver("LAMB")
+class LAMB(Solver):
+    """m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2
+    u = mean_scale m / (sqrt(square_scale v) + delta) + weight_decay w;   w <- w - lr |w| / |u| u
+
+    with mean_scale = 1 / (1 - momentum^t), square_scale = 1 / (1 - momentum2^t) in step t = 1, 2, …; |w| and |u| are lengths
+    of whole parameters.  |w| / |u| is 1 where one of them is 0, and for parameters that are not decayed (decay_mult 0: biases
+    and scales), as the authors have it.
+
+    You et al., ICLR 2020, arXiv:1904.00962.
+    """
+
+    momentum: Share = 0.9
+    momentum2: Share = 0.999
+    delta: Positive = 1e-6
+
+    slots = ("mean", "square")
+
+    def computed(self, iteration: int) -> dict[str, float]:
+        """The mean and the square begin at 0; these undo it."""
+        t = iteration + 1
+        return {"mean_scale": 1 / (1 - self.momentum**t), "square_scale": 1 / (1 - self.momentum2**t)}
+
+    @staticmethod
+    def direction(
+        w: float, g: float, mean: float, square: float,
+        lr: float, pull: float, momentum: float, momentum2: float, mean_scale: float, square_scale: float, delta: float,
+    ) -> tuple[float, float, float]:  # fmt: skip
+        m = momentum * mean + (1 - momentum) * g
+        v = momentum2 * square + (1 - momentum2) * g * g
+        return mean_scale * m / (sqrt(square_scale * v) + delta) + pull, m, v
+
+    @staticmethod
+    def rule(w: float, g: float, lr: float, decay_mult: float, w_norm: float, g_norm: float) -> float:
+        ratio = w_norm / g_norm if decay_mult > 0 and w_norm > 0 and g_norm > 0 else 1
+        return w - lr * ratio * g

@@ -1,0 +1,1 @@
+"""confusion_matrix."""

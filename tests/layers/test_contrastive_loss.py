@@ -1,0 +1,1 @@
+"""contrastive_loss."""

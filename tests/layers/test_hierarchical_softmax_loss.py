@@ -1,0 +1,1 @@
+"""hierarchical_softmax_loss."""

@@ -1,0 +1,1 @@
+"""infogain_loss."""

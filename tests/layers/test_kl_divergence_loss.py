@@ -1,0 +1,1 @@
+"""kl_divergence_loss."""

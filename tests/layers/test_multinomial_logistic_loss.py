@@ -1,0 +1,1 @@
+"""multinomial_logistic_loss."""

@@ -1,0 +1,1 @@
+"""sampled_softmax_loss."""

@@ -1,0 +1,1 @@
+"""sigmoid_cross_entropy_loss."""

@@ -1,0 +1,1 @@
+"""triplet_loss."""
