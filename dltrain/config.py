@@ -100,7 +100,7 @@ def read(
     solver, loop = read_solver(document, value.get("solver"), need_solver)
     weights = read_weights(document, value.get("weights"))
     rules = read_rules(document, (value.get("solver") or {}).get("param")) if isinstance(value.get("solver"), dict) else {}
-    feed = read_feed(document, value.get("data"), top.seed, saved)
+    feed, trouble = read_feed(document, value.get("data"), top.seed, saved)
     lines = read_lines(document, value.get("net"), rules) if "net" in value else []
     if "net" not in value and "net" not in document.lost:
         document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
@@ -113,9 +113,11 @@ def read(
     if whole:
         unused_rules(document, rules, [part.name for part in net.store.segments.values()])
     made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine, weights)  # type: ignore[arg-type]
-    if feed is not None and loop is not None and solver is not None:
+    if feed is not None and loop is not None and isinstance(value.get("solver"), dict):
         check_loop(made, broken)
     document.raise_mistakes()
+    if trouble is not None:
+        raise trouble
     return made
 
 
@@ -162,13 +164,13 @@ def read_weights(document: Document, value: Any) -> Weights | None:
     return made
 
 
-def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | None:
-    """The data section, with its source opened: the net cannot be checked without shapes."""
+def read_feed(document: Document, value: Any, seed: int, saved: Any) -> tuple[Feed | None, DataError | None]:
+    """The data section, with its source opened (the net cannot be checked without shapes), and what is wrong with the data."""
     if "data" in document.lost:
-        return None
+        return None, None
     if not isinstance(value, dict):
         document.wrong(("data",) if value is not None else (), "config: needs data; add data: {source: digits, batch_size: 64}")
-        return None
+        return None, None
     value = dict(value)
     for word in set(value) & set(NOT_YET["data"]):
         document.wrong(("data", word), f"data: '{word}' is not yet built; leave it out", key=True)
@@ -180,7 +182,7 @@ def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | N
             value[split] = {key: item for key, item in value[split].items() if key != word}
     keys = check(document, DataKeys, value, ("data",), "data")
     if keys is None:
-        return None
+        return None, None
     feed = Feed(keys, seed)
     try:
         feed.open(given_back, saved)
@@ -188,11 +190,10 @@ def read_feed(document: Document, value: Any, seed: int, saved: Any) -> Feed | N
         number, _, key = refusal.key.partition(".")
         path = ("data", "transform", int(number), key) if number.isdigit() else ("data",)
         document.wrong(path, f"data: {refusal}")
-        return None
-    except DataError:
-        document.raise_mistakes()  # what is wrong in the text comes first
-        raise
-    return feed
+        return None, None
+    except DataError as error:
+        return None, error  # what is wrong in the text is told first
+    return feed, None
 
 
 def check_loop(config: Config, broken: set[str]) -> None:
@@ -212,17 +213,18 @@ def check_loop(config: Config, broken: set[str]) -> None:
         wrong(("net",), "net: nothing to train for: there is no loss in phase train; add a loss such as SoftmaxWithLoss")
     if loop.test is not None and loop.test.interval.unit == "seconds":
         wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")
-    if config.watched not in config.feed.splits:
-        for key in {"test", "early_stopping"} & {
-            key for key, value in config.document.value["solver"].items() if value is not None
-        }:
-            wrong(("solver", key), f"solver: {key}: there is neither val nor test to score; add data.val: {{hold_out: 0.1}}")
-        loop.test = None
+    said = config.document.value["solver"]
     chosen = [("early_stopping", "monitor", loop.early_stopping.monitor)] if loop.early_stopping else []
     chosen += [("snapshot", "best", loop.snapshot.best)] if loop.snapshot and loop.snapshot.best else []
+    if config.watched not in config.feed.splits:
+        loop.test = None
+        for key in dict.fromkeys([*(["test"] if said.get("test") is not None else []), *(section for section, _, _ in chosen)]):
+            wrong(("solver", key), f"solver: {key}: there is neither val nor test to score; add data.val: {{hold_out: 0.1}}")
+    if loop.early_stopping is not None and loop.early_stopping.patience.unit == "seconds":
+        wrong(("solver", "early_stopping", "patience"), "solver: patience counts iterations or epochs; write 5 epochs")
     if chosen and loop.test is None:
         if config.watched in config.feed.splits:
-            wrong(("solver", chosen[0][0]), f"solver: {chosen[0][0]} needs scores; add test: 1 epoch")
+            wrong(("solver",), "solver: early_stopping and best need scores; add test: 1 epoch")
     elif ANY not in broken:
         for section, key, name in chosen:
             check_score(config, name, ("solver", section, key), [*net.scores(), *broken])
@@ -233,7 +235,7 @@ def check_score(config: Config, name: str, path: tuple[str, ...], names: list[st
     split, dot, score = name.rpartition(".")
     splits = [name for name in config.feed.splits if name != "train"]
     if score not in names or (dot and split not in splits):
-        known = [*names, *(f"{split}.{name}" for split in splits for name in names)]
+        known = [*(names if "val" in splits else ()), *(f"{split}.{name}" for split in splits for name in names)]
         config.document.wrong(path, f"solver: there is no score '{name}'; {did_you_mean(name, known)}")
     elif not dot and "val" not in splits:
         config.document.wrong(

@@ -110,12 +110,12 @@ class Engine:
         return Program(plan, self.backend, self.memory if demand.phase == "train" else self.tested, self.pool)
 
     # --- running ---
-    def fill(self, graph: Graph, plan: Plan, batch: Batch | None) -> None:
+    def fill(self, graph: Graph, plan: Plan, batch: Batch) -> None:
         """Puts a batch and the scalars of the graph into their places."""
         for name, tensor in graph.scalars.items():
             self.memory.memory(tensor)[...] = graph.values.get(name, self.step_count)
         for field, tensor in graph.inputs.items():
-            if batch is not None and plan.storage(tensor) in plan.offsets:
+            if plan.storage(tensor) in plan.offsets:
                 self.memory.logical(tensor, plan)[...] = batch[field]
 
     def pass_through(
@@ -124,13 +124,12 @@ class Engine:
         """Runs the graph of a batch; at each cut the size is read and the next graph looked up."""
         sizes = (len(next(iter(batch.values()))),)
         kept: tuple[int, ...] = ()
-        feed: Batch | None = batch
         while True:
             graph = self.net.graph(phase, sizes, split, upto, kept)
             program = self.program(graph, update, fast)
-            self.fill(graph, program.plan, feed)
+            self.fill(graph, program.plan, batch)
             program.run()
-            self.graph, self.plan, feed = graph, program.plan, None
+            self.graph, self.plan = graph, program.plan
             if graph.cut is None:
                 return graph
             kept = (*kept, int(self.memory.memory(graph.cut, program.plan)[0]))

@@ -173,7 +173,8 @@ class Identity(Filler):
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
         self.fits(shape)
         w, same = np.zeros(shape), np.arange(min(shape[:2]))
-        w[(same, same, *((size - 1) // 2 for size in shape[2:]))] = self.gain
+        middle: Any = [(size - 1) // 2 for size in shape[2:]]
+        w[(same, same, *middle)] = self.gain
         return w
 
 

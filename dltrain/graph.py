@@ -9,7 +9,7 @@ from dltrain.layer import Blob, Layer, Param
 from dltrain.ops.signature import Call, Tracer
 from dltrain.store import Store
 from dltrain.tensor import Shape, Tensor
-from dltrain.wiring import Line, Ref
+from dltrain.wiring import ABSENT, Line, Ref
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,16 @@ class Builder:
         return made
 
     def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor:
-        name = f"{layer.name}.{role}" + (f"@{self.graph.demand.split}" if per_split else "")
-        return self.store.state(name, shape, init)
+        if not per_split:
+            return self.store.state(f"{layer.name}.{role}", shape, init)
+        made = {split: self.store.state(f"{layer.name}.{role}@{split}", shape, init) for split in ("train", "val", "test")}
+        return made[self.graph.demand.split]
 
     def buffer(self, layer: Layer, role: str, shape: Shape) -> Tensor:
         return Tensor(f"{layer.name}.{role}", shape)
 
     def tally(self, layer: Layer, role: str, size: int) -> Tensor:
-        made = Tensor(f"{layer.name}.{role}", Shape((size,), "double"), "tally")
+        made = self.store.tally(f"{layer.name}.{role}", size)
         self.graph.tallies[layer.name] = (layer, made)
         return made
 
@@ -154,11 +156,12 @@ class Builder:
     def forward(self, needed: list[int]) -> bool:
         """Sets up and traces each line; False where a cut must be read before the rest can be known."""
         for number in needed:
-            layer, bottoms = self.place(number), [self.blob(ref) for ref in self.lines[number].refs]
+            layer, refs = self.place(number), self.lines[number].refs
+            bottoms = [self.blob(ref) for ref in refs if ref != ABSENT]
             self.tracer.layer, self.tracer.way = layer.name, "forward"
             if layer.cuts and not self.through(layer, bottoms):
                 return False
-            made = layer.setup(*(bottom.shape for bottom in bottoms))
+            made = layer.setup(*(None if ref == ABSENT else self.blob(ref).shape for ref in refs))
             shapes = zip(self.lines[number].tops, made if isinstance(made, list) else [made], strict=False)
             tops = [self.top(number, top, name, shape) for top, (name, shape) in enumerate(shapes)]
             layer.forward(*bottoms, *tops)
@@ -219,6 +222,8 @@ class Builder:
             blob.grad = self.joined(blob, shares.get((number, top), []))
         views = []
         for place, ref in enumerate(line.refs):
+            if ref == ABSENT:
+                continue
             ref, view = self.resolve(ref), Blob(self.blob(ref).data)
             wanted = ref.line in self.learns and line.sends_down(place) and view.shape.dtype == "float"
             if wanted and not self.is_fixed(layer, place):

@@ -31,7 +31,9 @@ class Memory:
             raise OutOfMemory(
                 f"the plan needs {size / gib:.1f} GiB and {limit / gib:.1f} GiB are free; choose a smaller batch_size"
             )
-        self.bytes = self.backend.alloc(size, "uint8")
+        larger = self.backend.alloc(size, "uint8")
+        larger[: len(self.bytes)] = self.bytes  # a graph before a cut may have left something for the next
+        self.bytes = larger
         return True
 
     def memory(self, tensor: Tensor, plan: Plan | None = None) -> Any:

@@ -11,7 +11,7 @@ from dltrain.layer import Layer
 from dltrain.ops.signature import Tracer
 from dltrain.store import Store
 from dltrain.tensor import Shape
-from dltrain.wiring import Line, Ref, Report, wire
+from dltrain.wiring import ABSENT, Line, Ref, Report, wire
 
 
 def refuse(path: Any, message: str) -> None:
@@ -38,21 +38,30 @@ class Net:
         self.graphs: dict[Demand, Graph] = {}
         self.shapes: dict[str, dict[str, Shape]] = {}  # phase -> blob -> shape, of the whole net
         self.order = wire(lines, list(fields), report, list(wrong))
-        for line in lines:
-            self.leave_out_of_deploy(line)
+        self.leave_out_of_deploy()
         if self.order:
             for phase in ("train", "test", "deploy"):
                 self.declare(phase, batch, report)
         self.check_roles(report)
+        self.check_loss(report)
         self.store.closed = True
 
-    def leave_out_of_deploy(self, line: Line) -> None:
-        """A deployed net has no labels: losses, metrics, and what reads a field other than the first, are not in it."""
+    def labels(self) -> set[str]:
+        """The fields that a deployed net does not have: what losses and metrics read, but for the first field."""
         first = next(iter(self.fields), None)
-        if line.layer.kind != "layer" or any(ref.field not in (None, first) for ref in line.refs):
-            line.phases -= {"deploy"}
-        elif "test" in line.phases:
-            line.phases |= {"deploy"}
+        judged = [line for line in self.lines if line.layer.kind != "layer"]
+        return {ref.field for line in judged for ref in line.refs if ref.field not in (None, first)}  # type: ignore[misc]
+
+    def leave_out_of_deploy(self) -> None:
+        """Deploy is test without losses, metrics, and what needs a label, directly or through another line."""
+        labels, out = self.labels(), set()
+        for number in self.order:
+            line = self.lines[number]
+            if line.layer.kind != "layer" or any(ref.field in labels or ref.line in out for ref in line.refs):
+                out.add(number)
+                line.phases -= {"deploy"}
+            elif "test" in line.phases:
+                line.phases |= {"deploy"}
 
     def declare(self, phase: str, batch: int, report: Report) -> None:
         """Sets up every layer of the phase once: shapes are checked, parameters and states declared."""
@@ -66,7 +75,7 @@ class Net:
                 continue
             refs = [builder.resolve(ref) for ref in line.refs]
             shapes = [Shape((1,)) if ref.number is not None else known.get(ref) for ref in refs]
-            if None in shapes:
+            if any(shape is None and ref != ABSENT for shape, ref in zip(shapes, refs, strict=True)):
                 continue  # something above is wrong already
             layer = builder.place(number)
             try:
@@ -111,6 +120,13 @@ class Net:
                     report((*line.path, "param", role), f"{line.what}: has no parameter '{role}'; it has {', '.join(roles)}")
                 elif not roles and self.order and any(line.name in shapes for shapes in self.shapes.values()):
                     report((*line.path, "param"), f"{line.what}: has no parameters; remove param")
+
+    def check_loss(self, report: Report) -> None:
+        """`loss` is the total: of several, none may have that name."""
+        paying = [line for line in self.lines if line.weight]
+        for line in paying if len(paying) > 1 else ():
+            if line.name == "loss":
+                report((*line.path, "name"), f"{line.what}: 'loss' is the total of the {len(paying)} losses; choose another name")
 
     def graph(
         self, phase: str, sizes: tuple[int, ...], split: str = "", upto: tuple[str, ...] = (), kept: tuple[int, ...] = ()

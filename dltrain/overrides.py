@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dltrain.checks import show
 from dltrain.errors import ConfigError, did_you_mean
 from dltrain.marks import Document, Key, Mark, load, parse
 from dltrain.registry import SOURCES
 
-CHOSEN = ("source", "lr_policy", "filler", "then")  # what is chosen by name; other bare values are intervals
+MAIN = {"source": "type", "lr_policy": "type", "filler": "type", "then": "type",
+        "display": "interval", "test": "interval", "snapshot": "interval", "weights": "file"}  # fmt: skip
 SECTIONS = ("net", "data", "solver")
 
 
@@ -23,9 +23,9 @@ def include(document: Document) -> None:
         value = document.value.get(section)
         if not isinstance(value, str):
             continue
-        path = Path(value) if Path(value).is_absolute() else Path(document.file).parent / value
+        path = Path(absolute(document, value, (section,)))
         if not is_file(path):
-            document.wrong((section,), f"{section}: there is no file {show(value)}; give a path relative to this file")
+            document.wrong((section,), f"{section}: there is no file {str(path)[:300]}; give a path relative to this file")
             document.lost.add(section)
             del document.value[section]
             continue
@@ -50,7 +50,9 @@ def anchor(document: Document) -> None:
     """Makes the paths of a source absolute: in a file they are relative to it, on the command line to the working directory."""
     data = document.value.get("data") if isinstance(document.value, dict) else None
     given = data.get("source") if isinstance(data, dict) else None
-    kind = given.get("type") if isinstance(given, dict) else None
+    if not isinstance(given, dict):
+        return
+    kind = given.get("type")
     if not isinstance(kind, str) or kind not in SOURCES:
         return
     for key in set(SOURCES[kind].paths) & set(given):
@@ -70,9 +72,11 @@ def override(document: Document, settings: tuple[str, ...]) -> None:
     """Applies each `a.b=value`; layers are found by name: net.conv1.num_output=32."""
     for setting in settings:
         words, equals, text = setting.partition("=")
-        if not equals or not words.strip():
+        if not equals or not all(word.strip() for word in words.split(".")):
             raise ConfigError(f"--set {setting}: write --set section.key=value")
-        value = parse(text, f"--set {setting}").value
+        read = parse(text, f"--set {setting}")
+        read.raise_mistakes()
+        value = read.value
         if not isinstance(document.value, dict):
             document.value = {}
         path: Key = ()
@@ -86,7 +90,11 @@ def override(document: Document, settings: tuple[str, ...]) -> None:
         node[place] = value
         mark = Mark(f"--set {setting}")
         forget(document, (*path, place))
-        document.marks[*path, place] = document.keys[*path, place] = mark
+        for length in range(1, len(path) + 2):  # sections that --set has made stand where it does
+            made = (*path, place)[:length]
+            if made not in document.marks:
+                document.marks[made] = document.keys[made] = mark
+        include(document)
 
 
 def enter(node: Any, path: Key, word: str, setting: str) -> tuple[Any, Key]:
@@ -96,10 +104,12 @@ def enter(node: Any, path: Key, word: str, setting: str) -> tuple[Any, Key]:
         inner = node.get(word)
         if inner is None:
             node[word] = {}
-        elif isinstance(inner, str | int | float):
-            node[word] = {"type" if word in CHOSEN else "interval": inner}
+        elif isinstance(inner, str | int | float) and word in MAIN:
+            node[word] = {MAIN[word]: inner}
     elif place == len(node):
         raise ConfigError(f"--set {setting}: there is no layer '{word}'; {did_you_mean(word, names(node))}")
+    elif isinstance(node[place], str):
+        node[place] = {"type": node[place]}
     return node[place], (*path, place)
 
 

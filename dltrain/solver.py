@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from annotated_types import Gt
 
 from dltrain.fields import Count, Interval, NonNegative, Positive, Share, Span, bare, chosen
 from dltrain.layer import Tensor
+from dltrain.marks import Key
 from dltrain.ops.formula import Formula, formula
 from dltrain.ops.signature import Tracer
 from dltrain.registry import POLICIES, SOLVERS
@@ -61,6 +62,8 @@ class Policy:
     """How the rate changes in time: a pure function of the iteration, which counts the updates done, and of the history."""
 
     type: ClassVar[str]
+    monitor: str | None = None  # the score that it looks at
+    then: Any = None  # the policy inside it
 
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
         raise NotImplementedError
@@ -147,6 +150,27 @@ class Solver:
     def uses_average(self) -> bool:
         return self.weight_ema is not None and self.weight_ema.use
 
+    @property
+    def policies(self) -> list[tuple[Key, Policy]]:
+        """The policy of the rate and those inside it, each with the keys that lead to it."""
+        found: list[tuple[Key, Policy]] = []
+        path: Key = ("lr_policy",)
+        inner = self.lr_policy
+        while inner is not None:
+            found.append((path, inner))
+            path, inner = (*path, "then"), inner.then
+        return found
+
+    def mistakes(self, run: Horizon) -> Iterator[tuple[Key, str]]:
+        """What the length of the run makes wrong: the keys that lead there, and the words."""
+        for path, part in [((), self), *self.policies]:
+            for where, span in lengths(part):
+                if span.unit == "seconds":
+                    yield (*path, *where), f"{where[0]} counts iterations or epochs; write 5 epochs"
+        for path, part in self.policies[-1:]:
+            if part.to_the_end and not run.max_iter:
+                yield path, f"{part.type} looks at the end of the run; add max_iter or max_epochs"
+
     def computed(self, iteration: int) -> dict[str, float]:
         """Numbers of a step that are no keys, such as a correction for the first steps."""
         return {}
@@ -193,3 +217,13 @@ class Solver:
 def asked(stage: Formula, slots: tuple[str, ...]) -> tuple[str, ...]:
     """The numbers that a formula asks for, but for what the step offers."""
     return tuple(name for name in stage.arguments[3 + len(slots) :] if name not in OFFERED)
+
+
+def lengths(part: Any) -> Iterator[tuple[Key, Span]]:
+    """The keys of a solver or a policy that count iterations, those in lists too."""
+    for each in fields(part):
+        value = getattr(part, each.name)
+        if isinstance(value, Span):
+            yield (each.name,), value
+        elif isinstance(value, tuple):
+            yield from (((each.name, at), item) for at, item in enumerate(value) if isinstance(item, Span))

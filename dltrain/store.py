@@ -72,6 +72,7 @@ class Store:
         self.states: dict[str, State] = {}
         self.w, self.g = Tensor("w", Shape((0,)), "param"), Tensor("g", Shape((0,)), "param_grad")
         self.shared: dict[tuple[str, str], Segment] = {}  # parameters that are another layer's
+        self.tallies: dict[str, Tensor] = {}
         self.closed = False
 
     def param(self, layer: str, role: str, shape: Shape, filler: str, spec: ParamSpec, **keys: float) -> Param:
@@ -110,6 +111,10 @@ class Store:
         if found.handle.shape != shape:
             raise Refusal("", f"its state {name} is {found.handle.shape} for one batch and {shape} for another")
         return found.handle
+
+    def tally(self, name: str, size: int) -> Tensor:
+        """The sums behind a score: the same for all graphs, as those of one pass over a cut fill it together."""
+        return self.tallies.setdefault(name, Tensor(name, Shape((size,), "double"), "tally"))
 
     def table(self) -> list[tuple[int, int, float, float]]:
         """(start, stop, lr_mult, decay_mult) of each parameter that learns."""

@@ -104,6 +104,7 @@ class Roles:
 
 
 ANY = "*"  # among wrong names: a line without a name, which may be whatever is read
+ABSENT = Ref(top=-1)  # a role in the middle that is left out
 UNKNOWN = Ref()  # what a wrong name, or a line that is wrong itself, stands for
 
 
@@ -116,7 +117,7 @@ def wire(lines: list[Line], fields: list[str], report: Report, wrong: list[str])
     for number, line in enumerate(lines):
         for top, name in enumerate(line.tops):
             if blobs.get(name, UNKNOWN) != UNKNOWN:
-                first = f"also the name of line {place_of(lines[blobs[name].line])} of the net"
+                first = f"also the name of line {place_of(lines, blobs[name].line)} of the net"
                 owner = "a field of the source" if blobs[name].field else first
                 report((*line.path, "name"), f"{line.what}: the name '{name}' is {owner}; choose another")
             else:
@@ -127,10 +128,9 @@ def wire(lines: list[Line], fields: list[str], report: Report, wrong: list[str])
     return order(lines, report)
 
 
-def place_of(line: Line) -> int:
-    """Which line of the net it is, as a person counts."""
-    index = line.path[1] if len(line.path) > 1 else 0
-    return int(index) + 1
+def place_of(lines: list[Line], number: int) -> int:
+    """Which line of the net it is, as a person counts (lines that could not be read count, too)."""
+    return next((index + 1 for index in lines[number].path if isinstance(index, int)), number + 1)
 
 
 def check_propagate(line: Line, report: Report) -> None:
@@ -166,7 +166,11 @@ def by_role(line: Line, roles: Roles, blobs: dict[str, Ref], path: Key, report: 
         if role not in line.bottom:
             report(path, f"{line.what}: needs the bottom '{role}'; add {role}: …")
             return [UNKNOWN]
-    return [named(line, line.bottom[role], blobs, (*path, role), report) for role in roles.names if role in line.bottom]
+    last = max(roles.names.index(role) for role in line.bottom if role in roles.names) if line.bottom else -1
+    return [
+        named(line, line.bottom[role], blobs, (*path, role), report) if role in line.bottom else ABSENT
+        for role in roles.names[: last + 1]
+    ]
 
 
 def implicit(lines: list[Line], number: int, roles: Roles, fields: list[str], report: Report) -> list[Ref]:
@@ -206,25 +210,27 @@ def named(line: Line, item: Any, blobs: dict[str, Ref], path: Key, report: Repor
 def order(lines: list[Line], report: Report) -> list[int]:
     """A topological order, of the lines that are in no ring; a ring of lines that wait for each other is named."""
     done: list[int] = []
-    waiting: list[int] = []
-    rings: set[int] = set()
-
-    def visit(number: int) -> bool:
-        if number in done or number in rings:
-            return number in done
-        if number in waiting:
-            members = waiting[waiting.index(number) :]
-            rings.update(members)
-            ring = [lines[index].name for index in [*members, number]]
-            report((*lines[number].path, "bottom"), f"the net runs in a circle: {' reads '.join(ring)}; break it at one bottom")
-            return False
-        waiting.append(number)
-        fine = all(visit(ref.line) for ref in lines[number].refs if ref.line >= 0)
-        waiting.pop()
-        if fine:
-            done.append(number)
-        return fine
-
-    for number in range(len(lines)):
-        visit(number)
+    state = dict.fromkeys(range(len(lines)), "new")  # then waiting, then done or wrong
+    for start in range(len(lines)):
+        stack = [start] if state[start] == "new" else []
+        while stack:
+            number = stack[-1]
+            below = [ref.line for ref in lines[number].refs if ref.line >= 0]
+            state[number] = "waiting"
+            ring = next((line for line in below if state[line] == "waiting"), None)
+            fresh = next((line for line in below if state[line] == "new"), None)
+            if ring is not None:
+                members = stack[stack.index(ring) :]
+                names = [lines[index].name for index in [*members, ring]]
+                circle = f"the net runs in a circle: {' reads '.join(names)}; break it at one bottom"
+                report((*lines[ring].path, "bottom"), circle)
+                state.update(dict.fromkeys(members, "wrong"))
+                del stack[stack.index(ring) :]
+            elif fresh is not None:
+                stack.append(fresh)
+            else:
+                fine = all(state[line] == "done" for line in below)
+                state[number] = "done" if fine else "wrong"
+                done += [number] if fine else []
+                stack.pop()
     return done

@@ -1,7 +1,7 @@
 """Crop: the part of a blob that is as large as another."""
 
 from dltrain.errors import Refusal
-from dltrain.fields import Natural
+from dltrain.fields import PerAxisFromZero, spread
 from dltrain.layer import Blob, Layer, Shape, layer
 
 
@@ -13,7 +13,7 @@ class Crop(Layer):
             like  (N, any, H', W')     only its size is read
     top     y     (N, C, H', W')
 
-    `offset` is one number for all cropped axes, or a list, one each; without it, 0.
+    `offset` is one number for all cropped axes, or a list, one each.
 
     Long, Shelhamer & Darrell, CVPR 2015.
     """
@@ -21,14 +21,14 @@ class Crop(Layer):
     fixed = ("like",)
 
     axis: int = 2
-    offset: tuple[Natural, ...] = ()
+    offset: PerAxisFromZero = (0,)
 
     def setup(self, x: Shape, like: Shape) -> Shape:
         at = self.class_axis(self.axis, x)
         if len(like) != len(x):
             raise Refusal("bottom", f"cannot crop {x} to {like}: give it as many axes")
-        offset = self.offset if len(self.offset) > 1 else (self.offset or (0,)) * (len(x) - at)
-        if len(offset) != len(x) - at:
+        offset = spread(self.offset, len(x) - at)
+        if offset is None:
             raise Refusal("offset", f"needs 1 or {len(x) - at} numbers for the axes {at} to {len(x) - 1}")
         for axis, (n, size, start) in enumerate(zip(x[at:], like[at:], offset), at):
             if start + size > n:

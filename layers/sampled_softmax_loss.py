@@ -10,9 +10,9 @@ from dltrain.ops import philox
 
 @layer("SampledSoftmaxLoss")
 class SampledSoftmaxLoss(Layer):
-    """y = -(1/Z) sum over places of log p[label],   p = softmax of x weight' + bias over all num_output classes;
+    """y = -(1/Z) sum over places of log p[label],   p = softmax of s = x weight' + bias over all num_output classes;
 
-    train: over the label and num_sampled drawn classes only, each score less log(how often the class is expected among them)
+    train: p[label] = exp(s[label]) / (exp(s[label]) + sum over num_sampled drawn classes c of exp(s[c]) / (num_sampled P(c)))
 
     bottoms x       (N, ..., K)       features
             label   (N, ...)          classes 0 .. num_output - 1; `ignore_label` does not count
@@ -20,10 +20,11 @@ class SampledSoftmaxLoss(Layer):
     top     y       one number
     params  weight  (num_output, K), xavier;   bias  (num_output), 0
 
-    All places of a batch share the drawn classes; one that is the label counts nothing.  sampling: uniform; log_uniform where
-    classes are sorted from frequent to rare, P(c) = log((c + 2) / (c + 1)) / log(num_output + 1).  Test: the full softmax.
-    To predict, add an InnerProduct below with `param: {weight: {share: NAME.weight}, bias: {share: NAME.bias}}`.
-    Bengio & Senecal, 2003; Jean, Cho, Memisevic & Bengio, ACL 2015.
+    All places of a batch share the drawn classes; one that is the label counts nothing, so the sum is on average the full one.
+    sampling: uniform; or log_uniform, where classes are sorted from frequent to rare: P(c) = log((c + 2) / (c + 1)) /
+    log(num_output + 1).  Test: the full softmax.  To predict, add an InnerProduct below the loss that shares its parameters:
+    `param: {weight: {share: NAME.weight}, bias: {share: NAME.bias}}`.
+    Bengio & Senecal, AISTATS 2003; Jean, Cho, Memisevic & Bengio, ACL 2015.
     """
 
     kind = "loss"

@@ -72,7 +72,7 @@ class SoftmaxWithLoss(Layer):
 
     def backward(self, *blobs: Blob) -> None:
         x, label, (y, *prob) = blobs[0], blobs[1].data, blobs[self.bottoms :]
-        if not prob or not x.wants_grad:
+        if not x.wants_grad or not any(top.wants_grad for top in prob):
             self.slope(label, y, x.grad)
             return
         own, further = self.buffer("own_grad", x.shape), self.buffer("prob_grad", x.shape)

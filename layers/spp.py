@@ -61,8 +61,8 @@ class SPP(Layer):
 
     def backward(self, x: Blob, y: Blob) -> None:
         if self.pyramid_height == 1:
-            return self.unpool(0, y, x)
-        if x.wants_grad:
+            self.unpool(0, y, x)
+        elif x.wants_grad:
             start = 0
             for number, (level, row, share) in enumerate(zip(self.levels, self.rows_of, self.shares)):
                 self.ops.cut(y.grad, row.grad, 1, start)
@@ -70,7 +70,6 @@ class SPP(Layer):
                 self.unpool(number, level, Blob(x.data, share))
                 start += row.shape[1]
             self.ops.weighted_sum(tuple(self.shares), x.grad, (1.0,) * len(self.shares))
-        return None
 
     def unpool(self, number: int, top: Blob, bottom: Blob) -> None:
         if self.pool == "max":

@@ -58,7 +58,7 @@ BOTTOMS: dict[str, list[tuple[dict[str, Any], list[Any]]]] = {
     "SampledSoftmaxLoss": [({"num_output": 6, "num_sampled": 4}, [(4, 3), index(4)]),
                            ({"num_output": 9, "num_sampled": 5, "sampling": "log_uniform", "bias_term": False, "ignore_label": 0},
                             [(2, 3, 4), index(2, 3), (2,)])],
-    "SigmoidCrossEntropyLoss": [({}, [(3, 4), (3, 4)]), ({"ignore_label": 1, "normalization": "valid"}, [(4, 1), index(4), (4,)])],
+    "SigmoidCrossEntropyLoss": [({}, [(3, 4)] * 2), ({"ignore_label": 1, "normalization": "valid"}, [(4, 1), index(4), (4,)])],
     "SmoothL1Loss": [({}, [(3, 4)] * 2), ({"sigma": 2.0}, [(3, 2, 2), (3, 4), (3,)])],
     "TripletLoss": [({}, [(4, 3)] * 3), ({"distance": "euclidean", "margin": 0.2}, [(5, 2, 2)] * 3 + [(5,)])],
     "Concat": [({}, [(2, 3, 4), (2, 1, 4)]), ({"axis": 0}, [(2, 3), (1, 3), (4, 3)])],

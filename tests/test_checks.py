@@ -104,7 +104,8 @@ def places() -> Iterator[Place]:
         base = {"type": name}
         yield Place(f"solver {name}", [cls, sections.Loop], lambda keys, base=base: in_text(("solver",), keys, base))
     sections_at = [
-        (("solver", "display"), sections.Display), (("solver", "test"), sections.Test), (("solver", "snapshot"), sections.Snapshots),
+        (("solver", "display"), sections.Display), (("solver", "test"), sections.Test),
+        (("solver", "snapshot"), sections.Snapshots),
         (("solver", "early_stopping"), sections.EarlyStopping), (("data", "train"), sections.HoldOut),
         (("data", "val"), sections.HoldOut), (("data", "test"), sections.HoldOut), (("engine",), sections.EngineKeys),
         (("net", 0, "param", "weight"), sections.ParamKeys), (("solver", "param", "*.bias"), sections.ParamKeys),

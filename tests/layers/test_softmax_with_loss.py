@@ -218,7 +218,7 @@ def test_sits_the_exam_with_weighted_classes(keys: Any, labels: tuple[int, ...])
     ({}, [(4, 3, 2), Shape((4, 2), "index"), (2,)], "bottom", "the weight must be 4 or 4 x 2, not 2"),
     ({"ignore_label": 1}, [(4, 3), (4, 3)], "ignore_label", "needs integer labels, not probabilities; give such places a weight"),
     ({"class_weight": (1.0,) * 3}, [(4, 3), (4, 3)], "class_weight", "needs integer labels, not probabilities"),
-    ({"class_weight": (1.0, 2.0)}, [(4, 3), Shape((4,), "index")], "class_weight", "needs one number for each of the 3 classes, not 2"),
+    ({"class_weight": (1.0, 2.0)}, [(4, 3), Shape((4,), "index")], "class_weight", "needs one number for each of the 3 classes"),
 ])  # fmt: skip
 def test_refuses(keys: Any, shapes: Any, key: str, words: str, refuses: Any) -> None:
     refuses(SoftmaxWithLoss(**keys), shapes, key, words)

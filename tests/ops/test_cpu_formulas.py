@@ -20,9 +20,8 @@ from numba import njit
 
 import dltrain.catalogue  # noqa: F401  fills the registries
 from dltrain.ops.cpu import formulas, functions
-from dltrain.ops.cpu.formulas import elementwise_kernel, update_kernel
+from dltrain.ops.cpu.formulas import elementwise_kernel, per_segment, update_kernel
 from dltrain.ops.formula import formula
-from dltrain.ops.signature import OPS
 from dltrain.registry import SOLVERS
 
 ROOT = Path(__file__).parents[2]
@@ -147,60 +146,6 @@ def test_a_constant_may_be_too_large_for_float32() -> None:
     assert x.tolist() == [1, np.inf]
 
 
-# --- rules of solvers: several results ---
-def adaptive(w: float, g: float, m: float, v: float, lr: float, momentum: float, delta: float) -> tuple[float, float, float]:
-    m = momentum * m + (1 - momentum) * g
-    v = max(momentum * v, abs(g))
-    return w - lr * m / (v + delta), m, v
-
-
-def rate_that_changes(w: float, g: float, lr: float, delta: float) -> float:
-    delta = delta * 0.5
-    lr = lr * delta
-    return w - lr * g
-
-
-def busy_names(
-    w: float, g: float, first: float, low: float, lr: float, scale: float, starts: float
-) -> tuple[float, float, float]:
-    last = first + g
-    stops = low * scale
-    return w - lr * (last + stops + starts), last, stops
-
-
-RULES = [(SOLVERS["SGD"].rule, 1), (SOLVERS["Nesterov"].rule, 1), (adaptive, 2), (rate_that_changes, 0), (busy_names, 2)]
-
-
-@pytest.mark.parametrize(("rule", "slots"), RULES)
-@pytest.mark.parametrize("l1", [False, True])
-@settings(max_examples=25, deadline=None)
-@given(seed=some.integers(0, 2**32 - 1), size=some.integers(1, 70), parts=some.integers(1, 4), lr=eighths, decay=eighths)
-def test_an_update_moves_what_the_rule_moves(
-    rule: Callable[..., Any], slots: int, l1: bool, seed: int, size: int, parts: int, lr: float, decay: float
-) -> None:
-    """In two segments with a gap, cut anywhere among the workers."""
-    rng, rule_of = np.random.default_rng(seed), formula(rule)
-    start, top = -(-size // 16) * 16, -(-size // 16) * 16 + 20
-    arrays = rng.standard_normal((2 + slots, top)).astype(np.float32)
-    arrays[0, rng.random(top) < 0.2] = 0  # where L1 does not pull
-    hyper = [np.float32(value) for value in rng.uniform(0.1, 0.9, len(rule_of.arguments) - 3 - slots)]
-    segments = np.array([[0, size, 1, 1], [start, start + 13, 0.5, 0.25]])
-    one = [np.array([value], np.float32) for value in (lr, decay)]
-    right = arrays.copy()
-    OPS["update"].function(
-        right[0], right[1], tuple(right[2:]), one, [np.array([h]) for h in hyper], (), np.ones(1), np.zeros(1, np.int32),
-        rule_of, segments, l1, None, 2,
-    )  # fmt: skip
-    kernel = update_kernel(rule_of, slots)
-    starts, stops = segments[:, 0].astype(np.int64), segments[:, 1].astype(np.int64)
-    lrs, decays = (np.float32(rate[0]) * segments[:, at].astype(np.float32) for rate, at in zip(one, (2, 3), strict=True))
-    cuts = [top * part // parts for part in range(parts + 1)]
-    for low, high in zip(cuts, cuts[1:], strict=False):
-        kernel(*arrays, low, high, starts, stops, lrs, decays, l1, np.float32(0.5), *hyper)
-    right[1, size:start], right[1, start + 13 :] = arrays[1, size:start], arrays[1, start + 13 :]  # what belongs to no segment
-    np.testing.assert_allclose(arrays, right, rtol=1e-5, atol=1e-5)
-
-
 # --- float32 all the way ---
 def ir(kernel: Any, *signature: Any) -> str:
     """What LLVM compiles for a kernel and these arguments."""
@@ -226,13 +171,21 @@ def test_no_literal_makes_a_formula_reckon_in_double_precision(function: Callabl
     assert doubles(ir(elementwise_kernel(formula(function), 2), array, array, array, float32)) == []
 
 
-@pytest.mark.parametrize(("rule", "slots"), RULES)
-def test_no_rule_reckons_in_double_precision(rule: Callable[..., Any], slots: int) -> None:
+def pulled(w: float, g: float, v: float, lr: float, pull: float, decay_mult: float, delta: float) -> tuple[float, float]:
+    v = max(v * 0.5, 1 - g)
+    return w - lr * (v + pull) * 2 / (decay_mult + delta), v
+
+
+@pytest.mark.parametrize("rule", [pulled, *(SOLVERS[name].rule for name in sorted(SOLVERS))])
+def test_no_rule_reckons_in_double_precision(rule: Callable[..., Any]) -> None:
     from numba import boolean, float32, int64
 
-    array, hyper = float32[::1], len(formula(rule).arguments) - 3 - slots
-    kinds = [*[array] * (2 + slots), int64, int64, int64[::1], int64[::1], array, array, boolean, float32, *[float32] * hyper]
-    assert doubles(ir(update_kernel(formula(rule), slots), *kinds)) == []
+    made, array = formula(rule), float32[::1]
+    slots, whole = made.arguments.index("lr") - 2, per_segment(made)
+    hyper = [name for name in made.arguments[3 + slots :] if name not in ("pull", "decay", *whole)]
+    kinds = [*[array] * (2 + slots), int64, int64, int64[::1], int64[::1], array, array, boolean, float32]
+    text = ir(update_kernel(made, slots), *kinds, *[array] * len(whole), *[float32] * len(hyper))
+    assert doubles(text) == []
 
 
 def test_what_does_reckon_in_double_precision_is_seen() -> None:

@@ -459,6 +459,51 @@ def heavy(w: float, g: float, v: float, lr: float, momentum: float) -> tuple[flo
     return w - v, v
 
 
+def adaptive(w: float, g: float, m: float, v: float, lr: float, momentum: float, delta: float) -> tuple[float, float, float]:
+    m = momentum * m + (1 - momentum) * g
+    v = max(momentum * v, abs(g))
+    return w - lr * m / (v + delta), m, v
+
+
+def changing(w: float, g: float, lr: float, delta: float) -> float:
+    """Names that are given are moved, too: for this element only."""
+    delta = delta * 0.5
+    lr = lr * delta
+    return w - lr * g
+
+
+def busy(w: float, g: float, first: float, low: float, lr: float, scale: float, starts: float) -> tuple[float, float, float]:
+    """Names that a kernel may have for its own things."""
+    last = first + g
+    stops = low * scale
+    return w - lr * (last + stops + starts), last, stops
+
+
+def pulled(w: float, g: float, lr: float, pull: float) -> float:
+    return w - lr * (g + 0.5 * pull)
+
+
+def decaying(w: float, g: float, v: float, lr: float, decay: float, decay_mult: float, momentum: float) -> tuple[float, float]:
+    v = momentum * v + g
+    return w - lr * v - (decay + 0.01 * decay_mult) * w, v
+
+
+def trusting(w: float, g: float, lr: float, w_norm: float, g_norm: float) -> float:
+    return w - lr * g * (w_norm / (g_norm + 0.1))
+
+
+def direction(w: float, g: float, m: float, lr: float, momentum: float) -> tuple[float, float]:
+    m = momentum * m + g
+    return m + 0.1 * w, m
+
+
+RULES: list[tuple[Any, int, tuple[float, ...], str]] = [
+    (plain, 0, (), "whole"), (heavy, 1, (0.9,), "whole"), (adaptive, 2, (0.9, 0.1), "whole"), (changing, 0, (0.5,), "whole"),
+    (busy, 2, (0.5, 0.25), "whole"), (pulled, 0, (), "whole"), (decaying, 1, (0.9,), "whole"), (trusting, 0, (), "whole"),
+    (direction, 1, (0.9,), "first"), (trusting, 0, (), "second"), (plain, 0, (), "second"),
+]  # fmt: skip
+
+
 def update(draw: Draw) -> Case:
     """Parameters of all sizes, each from a cache line on, what lies between being 0."""
     segments, top = [], 0
@@ -466,26 +511,28 @@ def update(draw: Draw) -> Case:
         size = draw.choice(1, 15, 16, 17, 40)
         segments.append((top, top + size, draw.choice(1.0, 2.0), draw.choice(1.0, 0.0, 0.5)))
         top += -(-size // 16) * 16
-    rule, slots, hyper = draw.choice((plain, 0, ()), (heavy, 1, (0.9,)))
+    rule, slots, hyper, stage = draw.choice(*RULES)
     used = np.zeros(top, bool)
     for start, stop, _, _ in segments:
         used[start:stop] = True
-    w, g, *slots = [np.where(used, real(draw.rng, (top,)), np.float32(0)) for _ in range(2 + slots)]
+    w, g, *kept = [np.where(used, real(draw.rng, (top,)), np.float32(0)) for _ in range(2 + slots)]
     bad = draw.choice(*[""] * 6, "norm", "loss", "failed")
     norm = np.array([np.nan if bad == "norm" else np.square(g, dtype=np.float64).sum()])
+    norms = np.array([[np.square(x[a:b], dtype=np.float64).sum() for a, b, _, _ in segments] for x in (w, g)])
     losses = tuple(np.array([np.inf if bad == "loss" else 0.5], np.float32) for _ in range(2))
     one = [np.array([number], np.float32) for number in (draw.choice(0.1, 0.0), draw.choice(0.0, 0.01), *hyper)]
     args = {
         "w": w,
         "g": g,
-        "slots": tuple(slots),
+        "slots": tuple(kept),
         "rates": tuple(one[:2]),
         "hyper": tuple(one[2:]),
         "losses": losses,
         "norm": norm,
     }
     args |= {"failed": np.array([bad == "failed"], np.int32), "formula": formula(rule), "segments": np.array(segments)}
-    return Case({**args, "l1": draw.yes(), "clip": draw.choice(None, 0.1, 100.0), "iter_size": draw.number(1, 3)})
+    args |= {"l1": draw.yes(), "clip": draw.choice(None, 0.1, 100.0), "iter_size": draw.number(1, 3)}
+    return Case(args | {"norms": norms if rule is trusting else draw.choice(None, norms), "stage": stage})
 
 
 ROWS: dict[tuple[str, str], Callable[[Draw], Case]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from dltrain.fields import Span
 from dltrain.registry import SOLVERS
-from dltrain.solver import OFFERED, WeightEma
+from dltrain.solver import OFFERED, Horizon, WeightEma
+from dltrain.solvers.annealing import Cosine, OneCycle, Plateau
+from dltrain.solvers.schedules import MultiStep, Poly, Step, Warmup
 from dltrain.solvers.sgd import SGD
 
 NEEDED = {"WindowedAdaGrad": {"window": 3}}
@@ -56,6 +59,39 @@ def test_the_start_may_be_in_epochs(descend: Any) -> None:
     solver = SGD(base_lr=0.5, weight_decay=1.0, regularization_start=Span(0.3, "epochs"))  # ten iterations an epoch
     run = descend(solver, [8.0]).run
     assert [solver.rates(iteration, run)["decay"] for iteration in (0, 2, 3, 4)] == [0, 0, 1, 1]
+
+
+# --- lengths ---
+@pytest.mark.parametrize(("keys", "expected"), [
+    ({}, []),
+    ({"lr_policy": Poly(power=1.0)}, []),
+    ({"regularization_start": Span(60, "seconds")},
+     [(("regularization_start",), "regularization_start counts iterations or epochs; write 5 epochs")]),
+    ({"lr_policy": Step(gamma=0.1, stepsize=Span(60, "seconds"))},
+     [(("lr_policy", "stepsize"), "stepsize counts iterations or epochs; write 5 epochs")]),
+    ({"lr_policy": Warmup(iterations=Span(1), then=MultiStep(gamma=0.1, stepvalue=(Span(5), Span(60, "seconds"))))},
+     [(("lr_policy", "then", "stepvalue", 1), "stepvalue counts iterations or epochs; write 5 epochs")]),
+])  # fmt: skip
+def test_a_time_where_iterations_are_counted_is_told_at_its_place(keys: Any, expected: Any) -> None:
+    assert list(SGD(base_lr=0.1, **keys).mistakes(Horizon(100, Fraction(10)))) == expected
+
+
+@pytest.mark.parametrize(("policy", "path"), [
+    (Poly(power=1.0), ("lr_policy",)), (Cosine(), ("lr_policy",)), (OneCycle(), ("lr_policy",)),
+    (Warmup(iterations=Span(1), then=Poly(power=1.0)), ("lr_policy", "then")),
+    (Warmup(iterations=Span(1), then=Warmup(iterations=Span(2), then=Cosine())), ("lr_policy", "then", "then")),
+])  # fmt: skip
+def test_a_run_that_only_a_time_ends_has_no_end_to_look_at(policy: Any, path: Any) -> None:
+    ((where, words),) = SGD(base_lr=0.1, lr_policy=policy).mistakes(Horizon(0, Fraction(10)))
+    assert where == path and words.endswith("looks at the end of the run; add max_iter or max_epochs")
+    assert not list(SGD(base_lr=0.1, lr_policy=Cosine(period=Span(3))).mistakes(Horizon(0, Fraction(10))))
+
+
+def test_the_policies_of_a_rate_with_their_keys() -> None:
+    inner = Plateau(patience=Span(3))
+    outer = Warmup(iterations=Span(1), then=inner)
+    assert SGD(base_lr=0.1, lr_policy=outer).policies == [(("lr_policy",), outer), (("lr_policy", "then"), inner)]
+    assert (outer.monitor, inner.monitor, SGD(base_lr=0.1).policies) == (None, "loss", [])
 
 
 # --- bounds ---

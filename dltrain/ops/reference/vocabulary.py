@@ -35,16 +35,16 @@ def biases(b: Any, c: Any) -> Any:
 def sampled_softmax_loss(
     x: In, label: In, w: In, b: In, weight: In, drawn: In, prob: Out, loss: Out, ignore: int | None, log_uniform: bool
 ) -> None:
-    """prob = softmax over (label, drawn classes) of x w' + b - log(how often the class is expected);   loss = -weight log prob[0]
+    """prob = softmax over (label, drawn classes) of s = x w' + b, of drawn ones less log(how often they are expected);
 
-    A drawn class that is the label counts nothing.  x (N, K), w (C, K), drawn (S), prob (N, 1 + S).
+    loss = -weight log prob[0].  A drawn class that is the label counts nothing, so that the sum of exp(s) is on average that over
+    all classes.  x (N, K), w (C, K), drawn (S), prob (N, 1 + S).
     """
     v = places(label, weight, ignore, x.dtype)
     own = np.where(v != 0, label, 0)
-    chances = (len(drawn), len(w), log_uniform, x.dtype)
     scores = np.empty_like(prob)
-    scores[:, 0] = (x * w[own]).sum(axis=1) + biases(b, own) - expected(own, *chances)
-    scores[:, 1:] = x @ w[drawn].T + biases(b, drawn) - expected(drawn, *chances)
+    scores[:, 0] = (x * w[own]).sum(axis=1) + biases(b, own)
+    scores[:, 1:] = x @ w[drawn].T + biases(b, drawn) - expected(drawn, len(drawn), len(w), log_uniform, x.dtype)
     scores[:, 1:][own[:, None] == drawn] = -np.inf
     prob[...] = softened(scores, 1)
     loss[...] = np.where(v != 0, -logs(prob[:, 0]) * v, 0)
