@@ -161,14 +161,14 @@ class Solver:
             path, inner = (*path, "then"), inner.then
         return found
 
-    def mistakes(self, run: Horizon) -> Iterator[tuple[Key, str]]:
-        """What the length of the run makes wrong: the keys that lead there, and the words."""
+    def mistakes(self, ends: bool) -> Iterator[tuple[Key, str]]:
+        """Lengths that cannot be, in a run that iterations end or only a time: the keys that lead there, and the words."""
         for path, part in [((), self), *self.policies]:
             for where, span in lengths(part):
                 if span.unit == "seconds":
                     yield (*path, *where), f"{where[0]} counts iterations or epochs; write 5 epochs"
         for path, part in self.policies[-1:]:
-            if part.to_the_end and not run.max_iter:
+            if part.to_the_end and not ends:
                 yield path, f"{part.type} looks at the end of the run; add max_iter or max_epochs"
 
     def computed(self, iteration: int) -> dict[str, float]:

@@ -62,10 +62,10 @@ class Place:
     def keys(self) -> list[str]:
         return [*dict.fromkeys(key for cls in self.classes for key in keys_of(cls)), *self.more]
 
-    def about(self, key: str, value: Any) -> list[str]:
-        """The messages that speak of this key, and not of others that are missing."""
-        told = self.read({key: value}).mistakes.values()
-        return [message for message in told if re.search(rf"'([\w]+\.)?{key}'", message) and "; add " not in message]
+    def told(self, keys: dict[str, Any]) -> dict[str, list[str]]:
+        """What is said of each of these keys when they stand there together."""
+        messages = [message for message in self.read(keys).mistakes.values() if "; add " not in message]  # others are missing
+        return {key: [message for message in messages if re.search(rf"'([\w]+\.)?{re.escape(key)}'", message)] for key in keys}
 
 
 def in_text(path: tuple[Any, ...], keys: dict[str, Any], base: Any = None) -> Document:
@@ -136,12 +136,10 @@ def typos(word: str) -> list[str]:
     ("place", "key"), [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACES for key in place.keys]
 )
 def test_a_key_that_is_one_letter_off_is_told_once_with_the_right_one(place: Place, key: str) -> None:
-    for typo in typos(key):
-        if typo not in place.keys:
-            told = place.about(typo, 1)
-            right = [other for other in place.keys if typo in typos(other) or other in typos(typo)]
-            assert len(told) == 1, told
-            assert re.search(rf"unknown (key|section) '{typo}'; did you mean '({'|'.join(right)})'\?$", told[0])
+    for typo, told in place.told({typo: 1 for typo in typos(key) if typo not in place.keys}).items():
+        right = [other for other in place.keys if typo in typos(other) or other in typos(typo)]
+        assert len(told) == 1, (typo, told)
+        assert re.search(rf"unknown (key|section) '{typo}'; did you mean '({'|'.join(right)})'\?$", told[0])
 
 
 @pytest.mark.parametrize(("known", "name"), [pytest.param(known, name, id=f"{known.kind} {name}") for known in
@@ -211,48 +209,43 @@ def numbers(place: Place) -> list[str]:
     return [key for key in place.keys if key in properties and kind(properties[key]) == "number"]
 
 
-NUMBERS = [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACES for key in numbers(place)]
+NUMBERS = [pytest.param(place, id=place.what) for place in PLACES if numbers(place)]
 
 
 def test_there_are_numbers_in_every_kind_of_section() -> None:
-    found = {row.id for row in NUMBERS}
+    found = {f"{place.what}-{key}" for place in PLACES for key in numbers(place)}
     assert found >= {
-        "Convolution-kernel_size", "Convolution-num_output", "Dropout-dropout_ratio", "SoftmaxWithLoss-loss_weight",
-        "solver SGD-momentum",
+        "Convolution-kernel_size", "Convolution-num_output", "Dropout-dropout_ratio", "SoftmaxWithLoss-loss_weight", "solver SGD-momentum",
         "solver SGD-max_epochs", "lr_policy inv-gamma", "filler gaussian-std", "transform step crop-size", "solver.snapshot-keep",
         "solver.early_stopping-min_delta", "data.val-hold_out", "data-batch_size", "top-seed", "net.0.param.weight-lr_mult",
         "solver.param.*.bias-decay_mult", "engine-threads",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("place", "key"), NUMBERS)
-def test_a_number_in_quotes_is_told_to_remove_them(place: Place, key: str) -> None:
-    told = place.about(key, "20")
-    assert len(told) == 1, told
-    assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not '20'; remove the quotes$", told[0])
+@pytest.mark.parametrize("place", NUMBERS)
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("20", "'20'; remove the quotes"),
+        ("1e-4", "'1e-4'; remove the quotes"),
+        ("twenty", "'twenty'"),
+        (True, "true"),
+        (False, "false"),
+    ],
+)
+def test_what_is_no_number_is_told_with_the_way_out(place: Place, value: Any, words: str) -> None:
+    for key, told in place.told(dict.fromkeys(numbers(place), value)).items():
+        assert len(told) == 1, (key, told)
+        assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not {words}$", told[0])
 
 
-@pytest.mark.parametrize(("place", "key"), NUMBERS)
-def test_a_word_is_no_number(place: Place, key: str) -> None:
-    told = place.about(key, "twenty")
-    assert len(told) == 1, told
-    assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not 'twenty'$", told[0])
-
-
-@pytest.mark.parametrize(("place", "key"), NUMBERS)
-def test_a_truth_is_no_number(place: Place, key: str) -> None:
-    for value, word in ((True, "true"), (False, "false")):
-        told = place.about(key, value)
+@pytest.mark.parametrize("place", NUMBERS)
+@pytest.mark.parametrize("value", ["$n", "$(n * 4)"])
+def test_an_expression_is_not_yet_built(place: Place, value: str) -> None:
+    for key in numbers(place)[:3]:
+        told = [message for message in place.read({key: value}).mistakes.values() if value in message]
         assert len(told) == 1, told
-        assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not {word}$", told[0])
-
-
-@pytest.mark.parametrize(("place", "key"), NUMBERS)
-def test_an_expression_is_not_yet_built(place: Place, key: str) -> None:
-    for value in ("$n", "$(n * 4)"):
-        told = list(place.read({key: value}).mistakes.values())
-        assert len([message for message in told if value in message]) == 1, told
-        assert any(message.endswith(f"expressions such as {value} are not yet built; write the value") for message in told)
+        assert told[0].endswith(f"expressions such as {value} are not yet built; write the value")
 
 
 @pytest.mark.parametrize(("old", "new", "words"), [
@@ -376,9 +369,24 @@ def test_what_is_not_yet_built_says_so_once(old: str, new: str, told: str) -> No
 
 
 # --- anything may stand anywhere ---
-JUNK: list[Any] = [None, True, 0, -1, 7, 2.5, 1e300, float("nan"), "", "x", "a.b", "$x", "é" * 300, [], [None], [[]], [{}], ["x"],
-                   [1, 2],
-                   {}, {"type": None}, {"type": []}, {"type": "x"}, {"x": 1}, {"": {}}, {"a": {"b": [1]}}]  # fmt: skip
+JUNK: list[Any] = [
+    None,
+    True,
+    -1,
+    2.5,
+    1e300,
+    float("nan"),
+    "",
+    "x",
+    "$x",
+    "é" * 300,
+    [],
+    [[]],
+    ["x"],
+    {},
+    {"type": []},
+    {"x": 1},
+]
 FULL = """\
 version: 1
 name: t

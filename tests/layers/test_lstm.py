@@ -271,11 +271,11 @@ def test_a_carried_state_is_kept_for_each_split() -> None:
         engine.forward("test", {"x": X}, split, upto=("l",))
         return engine.blob("l")
 
-    first, second, other, third = y("a"), y("a"), y("b"), y("a")
+    first, second, other, third = y("val"), y("val"), y("test"), y("val")
     same(other, first)
     assert all(np.abs(one - two).max() > 1e-3 for one, two in ((first, second), (second, third), (first, third)))
     engine.reset()
-    same(y("a"), first)
+    same(y("val"), first)
 
 
 # --- in a net ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from dltrain.fields import Span
 from dltrain.registry import SOLVERS
-from dltrain.solver import OFFERED, Horizon, WeightEma
+from dltrain.solver import OFFERED, WeightEma
 from dltrain.solvers.annealing import Cosine, OneCycle, Plateau
 from dltrain.solvers.schedules import MultiStep, Poly, Step, Warmup
 from dltrain.solvers.sgd import SGD
@@ -73,7 +72,7 @@ def test_the_start_may_be_in_epochs(descend: Any) -> None:
      [(("lr_policy", "then", "stepvalue", 1), "stepvalue counts iterations or epochs; write 5 epochs")]),
 ])  # fmt: skip
 def test_a_time_where_iterations_are_counted_is_told_at_its_place(keys: Any, expected: Any) -> None:
-    assert list(SGD(base_lr=0.1, **keys).mistakes(Horizon(100, Fraction(10)))) == expected
+    assert list(SGD(base_lr=0.1, **keys).mistakes(ends=True)) == expected
 
 
 @pytest.mark.parametrize(("policy", "path"), [
@@ -82,9 +81,9 @@ def test_a_time_where_iterations_are_counted_is_told_at_its_place(keys: Any, exp
     (Warmup(iterations=Span(1), then=Warmup(iterations=Span(2), then=Cosine())), ("lr_policy", "then", "then")),
 ])  # fmt: skip
 def test_a_run_that_only_a_time_ends_has_no_end_to_look_at(policy: Any, path: Any) -> None:
-    ((where, words),) = SGD(base_lr=0.1, lr_policy=policy).mistakes(Horizon(0, Fraction(10)))
+    ((where, words),) = SGD(base_lr=0.1, lr_policy=policy).mistakes(ends=False)
     assert where == path and words.endswith("looks at the end of the run; add max_iter or max_epochs")
-    assert not list(SGD(base_lr=0.1, lr_policy=Cosine(period=Span(3))).mistakes(Horizon(0, Fraction(10))))
+    assert not list(SGD(base_lr=0.1, lr_policy=Cosine(period=Span(3))).mistakes(ends=False))
 
 
 def test_the_policies_of_a_rate_with_their_keys() -> None:
