@@ -10,7 +10,7 @@ from dltrain.config import Config
 from dltrain.console import Console, scores_text
 from dltrain.engine import Engine
 from dltrain.errors import ConfigError, did_you_mean
-from dltrain.evaluate import evaluate
+from dltrain.evaluate import add_up, details_of, rows_text, scores_of
 from dltrain.launch import engine_of
 from dltrain.preflight import check_labels
 from dltrain.run import Run
@@ -44,9 +44,12 @@ def test(path: str, split: str, weights: str | None, settings: tuple[str, ...], 
         check_labels(config)
         console.note(f"weights {file}")
         console.note(f"device  {engine.about()}")
-        scores, count = evaluate(engine, config.feed, split), len(config.feed.splits[split])
+        sums, count = add_up(engine, config.feed, split), len(config.feed.splits[split])
+        scores, details = scores_of(engine.net, sums), details_of(engine.net, sums)
+        for name, rows in details.items():
+            console.note(f"{name} (rows: labels; columns: what they are taken for)\n{rows_text(rows)}")
         console.result(
-            {"scores": scores, "samples": count, "split": split, "weights": str(file)},
+            {"scores": scores, "details": details, "samples": count, "split": split, "weights": str(file)},
             f"{split}: {scores_text(scores)}  ({count:,} samples, {file.name})",
         )
     finally:

@@ -73,7 +73,7 @@ def check(
     absent = {field.name for field in fields(cls) if required(field) and field.name in marks} - picked.keys()
     plain = {field.name for field in fields(cls) if not required(field) and not takes_null(cls, field.name)} | absent
     rest = {key: item for key, item in value.items() if key not in picked and not (item is None and key in plain)}
-    rest |= dict.fromkeys(picked)
+    rest = {key: settled(item) for key, item in rest.items()} | dict.fromkeys(picked)
     if expressions(document, rest, path, what):
         return None
     made = validate(document, cls, rest, path, what, known, excused)
@@ -100,6 +100,11 @@ def validate(
             if not (error["type"] == "missing" and error["loc"] in excuses):  # one mistake, one message
                 explain(document, cls, error, path, what, known)
         return None
+
+
+def settled(value: Any) -> Any:
+    """A section inside a section without the keys that null puts back to their defaults."""
+    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 def pick(document: Document, mark: Chosen, value: Any, path: Key, what: str, key: str) -> Any:

@@ -187,8 +187,8 @@ def read_feed(document: Document, value: Any, seed: int, saved: Any) -> tuple[Fe
     try:
         feed.open(given_back, saved)
     except Refusal as refusal:
-        number, _, key = refusal.key.partition(".")
-        path = ("data", "transform", int(number), key) if number.isdigit() else ("data",)
+        first, *rest = refusal.key.split(".")
+        path = ("data", "transform", int(first), *rest) if first.isdigit() else ("data", first, *rest)
         document.wrong(path, f"data: {refusal}")
         return None, None
     except DataError as error:
@@ -211,6 +211,8 @@ def check_loop(config: Config, broken: set[str]) -> None:
             )
     if net.order and not broken and not any(line.weight and "train" in line.phases for line in net.lines):
         wrong(("net",), "net: nothing to train for: there is no loss in phase train; add a loss such as SoftmaxWithLoss")
+    if loop.display is not None and loop.display.interval.unit == "seconds":
+        wrong(("solver", "display"), "solver: display counts iterations or epochs; write 100, or 1 epoch")
     if loop.test is not None and loop.test.interval.unit == "seconds":
         wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")
     said = config.document.value["solver"]

@@ -185,6 +185,12 @@ class Engine:
         made |= {f"states/{name}": self.memory.logical(state.handle) for name, state in self.net.store.states.items()}
         return made
 
+    def forget(self, split: str) -> None:
+        """The states that are one a split, at their beginning for this one: a score does not depend on earlier passes."""
+        for state in self.net.store.states.values():
+            if state.name.endswith(f"@{split}"):
+                self.memory.memory(state.handle)[...] = state.init
+
     def reset(self) -> None:
         """Back to before the first step: gradients and slots 0, states at their beginning, nothing failed."""
         self.step_count = 0

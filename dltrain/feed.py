@@ -54,6 +54,8 @@ class Feed:
     def hold_out(self, name: str, amount: float) -> None:
         """Takes samples out of train by the seed: so many, or (below 1) that part; evenly over the classes of a label."""
         train = self.splits["train"]
+        if amount >= 1 and amount != int(amount):
+            raise Refusal(f"{name}.hold_out", f"{name}: hold_out is {amount:g}; it counts samples, or is a part below 1")
         count = round(amount * len(train)) if amount < 1 else int(amount)
         if not 0 < count < len(train):
             raise DataError(f"data: {name}: hold_out {amount:g} of {len(train)} training samples leaves one side empty")

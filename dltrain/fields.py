@@ -33,7 +33,8 @@ def some(value: Any) -> Any:
 
 def _per_axis(low: int) -> Any:
     items: Any = Annotated[int, Field(ge=low)]
-    schema = {"anyOf": [{"type": "integer", "minimum": low}, {"type": "array", "items": {"type": "integer"}}]}
+    one = {"type": "integer", "minimum": low}
+    schema = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
     return Annotated[tuple[items, ...], BeforeValidator(some), WithJsonSchema(schema)]
 
 
@@ -46,6 +47,11 @@ def spread(values: tuple[int, ...], axes: int) -> tuple[int, ...] | None:
     if len(values) == 1:
         return values * axes
     return values if len(values) == axes else None
+
+
+def one_or_more(item: dict[str, Any]) -> WithJsonSchema:
+    """The schema of what may stand bare or as a list."""
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def span(value: Any) -> Any:
     if not match or match[2] not in UNITS:
         raise ValueError(f"cannot be {value!r}; write 500 (iterations), 3 epochs, 20 min or 2 h")
     amount, unit = float(match[1]), UNITS[match[2]]
-    if amount <= 0 or amount == float("inf"):
+    if amount < 1e-6 or amount == float("inf"):
         raise ValueError("must be greater than 0; null switches it off")
     if unit in SECONDS:
         return Span(amount * SECONDS[unit], "seconds")
@@ -112,7 +118,8 @@ def span(value: Any) -> Any:
     return Span(amount, unit)  # type: ignore[arg-type]
 
 
-_SPAN = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9.eE+-]+ *[a-z]*$"}]}
+_TIME = r"^ *[0-9]+\.?[0-9]*([eE][+-]?[0-9]+)? *(iterations?|epochs?|s|min|h)? *$"
+_SPAN = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _TIME}]}
 Interval = Annotated[Span, BeforeValidator(span), WithJsonSchema(_SPAN)]
 
 

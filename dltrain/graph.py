@@ -9,7 +9,7 @@ from dltrain.layer import Blob, Layer, Param
 from dltrain.ops.signature import Call, Tracer
 from dltrain.store import Store
 from dltrain.tensor import Shape, Tensor
-from dltrain.wiring import ABSENT, Line, Ref
+from dltrain.wiring import ABSENT, UNKNOWN, Line, Ref
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ class Builder:
     def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor:
         if not per_split:
             return self.store.state(f"{layer.name}.{role}", shape, init)
-        made = {split: self.store.state(f"{layer.name}.{role}@{split}", shape, init) for split in ("train", "val", "test")}
+        made = {
+            split: self.store.state(f"{layer.name}.{role}@{split}", shape, init) for split in ("train", "val", "test", "deploy")
+        }
         return made[self.graph.demand.split]
 
     def buffer(self, layer: Layer, role: str, shape: Shape) -> Tensor:
@@ -106,7 +108,8 @@ class Builder:
     def resolve(self, ref: Ref) -> Ref:
         """Past the lines that this phase leaves out, to what stands for them: their first bottom."""
         while ref.line >= 0 and self.graph.demand.phase not in self.lines[ref.line].phases:
-            ref = self.lines[ref.line].refs[0]
+            above = self.lines[ref.line].refs
+            ref = above[0] if above else UNKNOWN
         return ref
 
     def needed(self) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 from dltrain.errors import Refusal
@@ -48,6 +48,7 @@ class Layer:
     topless: ClassVar[bool] = False  # has no top: nobody can read it
     fixed: ClassVar[tuple[str, ...]] = ("label", "weight")  # bottoms that never get a gradient
     higher_is_better: ClassVar[bool] = False  # of a loss or metric
+    paths: ClassVar[tuple[str, ...]] = ()  # keys that name files: relative to the config
     parts: ClassVar[tuple[str, ...]] = ()  # names of the scores of a metric that has several: NAME.PART
 
     setup: Callable[..., Any]
@@ -100,6 +101,15 @@ class Layer:
         if not 0 < at < len(x):
             raise Refusal("axis", f"{axis} is not an axis of {x} after the sample axis")
         return at
+
+    def labels(self, x: Shape, label: Shape) -> Sequence[int]:
+        """What the bottom `label` may hold besides `ignore_label`: the classes of `axis`, unless the layer says otherwise."""
+        return range(x[getattr(self, "axis", 1)])
+
+    @staticmethod
+    def details(sums: Any) -> Any:
+        """What `dltrain test` shows besides the score: rows of numbers, or None."""
+        return None
 
     def top_roles(self, bottoms: int) -> tuple[str, ...]:
         """Roles of the tops after the first: `more_tops`, unless the keys or the number of bottoms decide."""

@@ -76,7 +76,10 @@ def read_param(document: Document, value: Any, path: Key, what: str) -> dict[str
 
 def read_rules(document: Document, value: Any) -> dict[str, dict[str, Any]]:
     """solver.param: groups by pattern, "*.bias": {lr_mult: 2}"""
+    if value is None:
+        return {}
     if not isinstance(value, dict):
+        document.wrong(("solver", "param"), f"solver: 'param' must be a mapping by pattern, not {show(value)}")
         return {}
     return {
         pattern: read_param(document, keys, ("solver", "param", pattern), f"solver: param {pattern}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Timer
 
 import numpy as np
@@ -13,31 +14,38 @@ from dltrain.engine import Engine
 from dltrain.errors import DataError, SnapshotError
 from dltrain.progress import Progress
 from dltrain.run import Run
+from dltrain.wiring import Line, Roles
 
 
 def check_labels(config: Config) -> None:
-    """Every integer label that a softmax loss or an accuracy reads lies among its classes; else the first bad sample is named."""
+    """Every integer label that a loss or a metric reads is one it knows; else the first bad sample is named."""
     feed, net = config.feed, config.net
+    shapes = net.shapes["train"] | net.shapes["test"]
     for line in net.lines:
-        field = next((ref.field for ref in line.refs[1:2] if ref.field is not None), None)
+        roles = Roles.of(line.layer).names
+        field = line.refs[roles.index("label")].field if "label" in roles else None
         if line.layer.kind == "layer" or field is None or feed.fields[field].dtype != "index":
             continue
-        shapes = net.shapes["train"] | net.shapes["test"]
         scores = line.refs[0]
         name = scores.field or net.lines[scores.line].tops[scores.top]
-        classes = shapes[name][getattr(line.layer, "at", 1) if hasattr(line.layer, "at") else 1]
+        legal = line.layer.labels(shapes[name], shapes[field])
         for split, indices in feed.splits.items():
             labels = feed.read(indices, field).reshape(len(indices), -1)
-            bad = (labels < 0) | (labels >= classes)
-            if getattr(line.layer, "ignore_label", None) is not None:
-                bad &= labels != line.layer.ignore_label  # type: ignore[attr-defined]
+            ignored = getattr(line.layer, "ignore_label", None)
+            bad = ~np.isin(labels, [*legal, *([] if ignored is None else [ignored])])
             if bad.any():
                 row = int(np.flatnonzero(bad.any(axis=1))[0])
                 value, sample = int(labels[row][bad[row]][0]), feed.source.identify(int(indices[row]))
-                raise DataError(
-                    f"{line.what}: '{field}' is {value} in sample {sample} of {split}, but '{name}' has {classes} classes; "
-                    f"give the layer before it {int(labels.max()) + 1} outputs, or mend the label"
-                )
+                words = way_out(line, name, legal, int(labels.max()))
+                raise DataError(f"{line.what}: '{field}' is {value} in sample {sample} of {split}, {words}")
+
+
+def way_out(line: Line, name: str, legal: Sequence[int], most: int) -> str:
+    if not isinstance(legal, range):
+        return f"but must be {' or '.join(map(str, legal))}; mend the label"
+    if hasattr(line.layer, "num_output"):
+        return f"but num_output is {len(legal)}; make it {most + 1}, or mend the label"
+    return f"but '{name}' has {len(legal)} classes; give the layer before it {most + 1} outputs, or mend the label"
 
 
 def fly(config: Config, engine: Engine, run: Run, console: Console) -> None:

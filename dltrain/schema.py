@@ -7,56 +7,76 @@ from dataclasses import fields
 from typing import Any
 
 from dltrain import catalogue, registry  # noqa: F401  the catalogue fills the registries
-from dltrain.checks import adapter, choices
+from dltrain.checks import adapter, choices, keys_of, required
 from dltrain.registry import FILLERS, LAYERS, POLICIES, SOLVERS, SOURCES, TRANSFORMS, Registry
-from dltrain.sections import NOT_YET, DataKeys, EngineKeys, LineKeys, Loop, ParamKeys, Top
+from dltrain.sections import NOT_YET, DataKeys, EngineKeys, LineKeys, Loop, ParamKeys, Top, Weights
 
-EXPRESSION = {"type": "string", "pattern": r"^\$"}
+EXPRESSION = {"$ref": "#/definitions/$"}
+DOLLAR = {"type": "string", "pattern": r"^\$"}
+NULL = {"type": "null"}
+LATER = {"description": "not yet built"}
 Schema = dict[str, Any]
 
 
 def schema() -> Schema:
     """One if/then for each type, so that a message speaks of that type alone; numbers also accept a $ expression."""
+    param = {"type": "object", "additionalProperties": section(ParamKeys)}
+    rule = keys(Loop) | {"param": any_of(param, NULL)}
+    line = keys(LineKeys) | {"param": any_of(param, NULL)} | dict.fromkeys(NOT_YET["line"], LATER)
     top = keys(Top) | {
-        "data": one_of_file(section(DataKeys, {"source": chosen(SOURCES)})),
-        "net": {"anyOf": [{"type": "array", "items": line()}, {"type": "string"}]},
-        "solver": one_of_file(typed(SOLVERS, keys(Loop))),
-        "engine": section(EngineKeys),
+        "data": of_file(section(DataKeys, dict.fromkeys(NOT_YET["data"], LATER))),
+        "net": of_file({"type": "array", "minItems": 1, "items": typed(LAYERS, line, ["name"])}),
+        "solver": any_of(of_file(typed(SOLVERS, rule)), NULL),
+        "engine": any_of(section(EngineKeys), NULL),
+        "weights": any_of({"type": "string"}, section(Weights), NULL),
     }
-    top |= {word: {"description": "not yet built"} for word in NOT_YET["top"]}
+    top |= dict.fromkeys(NOT_YET["top"], LATER)
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "dltrain config", "type": "object",
             "properties": top, "required": ["data", "net"], "additionalProperties": False,
-            "definitions": {known.kind: choice(known) for known in (SOURCES, POLICIES, FILLERS)}}  # fmt: skip
+            "definitions": {"$": DOLLAR} | {known.kind: choice(known) for known in (SOURCES, POLICIES, FILLERS)}}  # fmt: skip
+
+
+def any_of(*schemas: Schema) -> Schema:
+    flat = [inner for one in schemas for inner in (one["anyOf"] if set(one) == {"anyOf"} else [one])]
+    return {"anyOf": flat}
+
+
+def of_file(made: Schema) -> Schema:
+    """A section, or the name of a file that has it."""
+    return {"if": {"type": "string"}, "then": {}, "else": made}
 
 
 def keys(cls: type) -> Schema:
-    """The properties of a dataclass, in draft-07."""
+    """The properties of a dataclass, in draft-07; null stands for the default where there is one."""
     made = inline(adapter(cls).json_schema(mode="validation"))
     properties: Schema = made.get("properties", {})
     for name, mark in choices(cls).items():
-        found = getattr(registry, mark.registry)
-        properties[name] = {"type": "array", "items": step()} if mark.many else nullable(chosen(found))
-    if "param" in properties:
-        properties["param"] = {"type": "object", "additionalProperties": section(ParamKeys, {"filler": chosen(FILLERS)})}
+        properties[name] = {"type": "array", "items": step()} if mark.many else chosen(getattr(registry, mark.registry))
+    for field in fields(cls):
+        if field.name in properties and not required(field):
+            properties[field.name] = any_of(properties[field.name], NULL)
     return properties
 
 
+def needed(cls: type) -> list[str]:
+    return [field.name for field in fields(cls) if required(field)]
+
+
 def section(cls: type, more: Schema | None = None) -> Schema:
-    need = [field.name for field in fields(cls) if field.name in adapter(cls).json_schema().get("required", ())]
-    made: Schema = {"type": "object", "properties": keys(cls) | (more or {}), "additionalProperties": False}
-    return made | ({"required": need} if need else {})
+    return {"type": "object", "properties": keys(cls) | (more or {}), "additionalProperties": False, "required": needed(cls)}
 
 
-def typed(known: Registry, common: Schema) -> Schema:
-    """A mapping whose `type` decides which further keys it has."""
+def typed(known: Registry, common: Schema, always: list[str] | None = None) -> Schema:
+    """A mapping whose `type` decides which further keys it has.  The common keys are described once."""
     rules = []
     for name, cls in known.items():
-        made = section(cls)
-        then: Schema = {"properties": common | made["properties"] | {"type": {"const": name}}, "additionalProperties": False}
-        rules.append({"if": {"properties": {"type": {"const": name}}, "required": ["type"]},
-                      "then": then | ({"required": made["required"]} if "required" in made else {})})  # fmt: skip
+        words = ["type", *common, *keys_of(cls)]
+        own = {key: value for key, value in keys(cls).items() if key not in common}
+        then: Schema = {"properties": own, "propertyNames": {"enum": words}}
+        then |= {"required": needed(cls)} if needed(cls) else {}
+        rules.append({"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then})
     about = {"enum": list(known), "description": f"a {known.kind}"}
-    return {"type": "object", "properties": {"type": about}, "required": ["type"], "allOf": rules}
+    return {"type": "object", "properties": {**common, "type": about}, "required": ["type", *(always or [])], "allOf": rules}
 
 
 def chosen(known: Registry) -> Schema:
@@ -65,42 +85,24 @@ def chosen(known: Registry) -> Schema:
 
 def choice(known: Registry) -> Schema:
     """{type: X, its keys}, or bare X where the defaults do."""
-    return {"if": {"type": "string"}, "then": {"enum": list(known)}, "else": typed(known, {})}
-
-
-def line() -> Schema:
-    """A line of the net: the common keys, then those of its type."""
-    common = keys(LineKeys) | {
-        "param": {"type": "object", "additionalProperties": section(ParamKeys, {"filler": chosen(FILLERS)})}
-    }
-    common |= {word: {"description": "not yet built"} for word in NOT_YET["line"]}
-    made = typed(LAYERS, common)
-    made["required"] = ["name", "type"]
-    return made
+    bare = [name for name, cls in known.items() if not needed(cls)]
+    return {"if": {"type": "string"}, "then": {"enum": bare}, "else": typed(known, {})}
 
 
 def step() -> Schema:
-    """A transform step: its name with the main value, then fields; or its bare name."""
-    names = {name: keys(cls) for name, cls in TRANSFORMS.items()}
+    """A transform step: its name with the main value, then fields; its bare name where the defaults do; or by type."""
     rules = []
-    for name, properties in names.items():
-        main = next(iter(properties))
-        allowed = {
-            name: {"anyOf": [properties[main], {"type": "boolean"}, {"type": "null"}]},
-            **{k: v for k, v in properties.items() if k != main},
-        }
-        rules.append(
-            {"if": {"type": "object", "required": [name]}, "then": {"properties": allowed, "additionalProperties": False}}
-        )
-    return {"anyOf": [{"enum": list(names)}, {"type": "object", "allOf": rules}]}
-
-
-def one_of_file(made: Schema) -> Schema:
-    return {"if": {"type": "string"}, "then": {"type": "string"}, "else": made}
-
-
-def nullable(made: Schema) -> Schema:
-    return {"anyOf": [{"type": "null"}, made]}
+    for name, cls in TRANSFORMS.items():
+        properties = keys(cls)
+        main = keys_of(cls)[0]
+        value = properties[main] if main in needed(cls) else any_of(properties[main], {"type": "boolean"})
+        rest = {key: item for key, item in properties.items() if key != main}
+        then = {"properties": {name: value, **rest}, "propertyNames": {"enum": [name, *rest]}}
+        rules.append({"if": {"required": [name]}, "then": then})
+    bare = [name for name, cls in TRANSFORMS.items() if not needed(cls)]
+    named = {"type": "object", "anyOf": [{"required": [name]} for name in TRANSFORMS], "allOf": rules}
+    by_type = {"if": {"required": ["type"]}, "then": typed(TRANSFORMS, {}), "else": named}
+    return {"if": {"type": "string"}, "then": {"enum": bare}, "else": by_type}
 
 
 def inline(made: Schema) -> Schema:
@@ -118,10 +120,17 @@ def inline(made: Schema) -> Schema:
         if "prefixItems" in found:
             found["items"] = found.pop("prefixItems")
         if found.get("type") in ("integer", "number"):
-            return {"anyOf": [found, EXPRESSION]}
-        if "properties" in found and "interval" in found["properties"]:  # a section with one main value takes it bare
-            return {"anyOf": [found, found["properties"]["interval"]]}
+            return any_of(found, EXPRESSION)
+        if "interval" in found.get("properties", {}):  # a section with one main value takes it bare
+            return any_of(open_keys(found), found["properties"]["interval"])
         return found
 
     inner: Schema = walk(made)
     return inner["anyOf"][0] if "anyOf" in inner and "properties" in inner["anyOf"][0] else inner
+
+
+def open_keys(found: Schema) -> Schema:
+    """In a section, null puts each key that is not needed back to its default."""
+    must = found.get("required", ())
+    properties = {key: value if key in must else any_of(value, NULL) for key, value in found["properties"].items()}
+    return {**found, "properties": properties}

@@ -7,7 +7,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from dltrain.fields import Count, Finite, Interval, Name, Natural, NonNegative, Positive, Span, bare, chosen, listed
+from dltrain.fields import (
+    Count,
+    Finite,
+    Interval,
+    Name,
+    Natural,
+    NonNegative,
+    Positive,
+    Span,
+    bare,
+    chosen,
+    listed,
+    one_or_more,
+    some,
+)
 
 NOT_YET = {  # words of the language whose meaning is not built yet
     "top": ("vars", "base", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),
@@ -19,10 +33,16 @@ NOT_YET = {  # words of the language whose meaning is not built yet
 
 
 @dataclass(kw_only=True)
-class HoldOut:
-    """What differs for one split; `hold_out` takes that many samples (or that part) out of train, by the seed, class by class."""
+class Split:
+    """What differs for train."""
 
     batch_size: Count | None = None
+
+
+@dataclass(kw_only=True)
+class HoldOut(Split):
+    """What differs for val or test; `hold_out` takes that many samples (below 1: that part) out of train, class by class."""
+
     hold_out: Positive | None = None
 
 
@@ -33,7 +53,7 @@ class DataKeys:
     source: chosen("SOURCES")  # type: ignore[valid-type]
     batch_size: Count = 64
     transform: chosen("TRANSFORMS", many=True) = field(default_factory=list)  # type: ignore[valid-type]
-    train: HoldOut | None = None
+    train: Split | None = None
     val: HoldOut | None = None
     test: HoldOut | None = None
 
@@ -42,11 +62,12 @@ class DataKeys:
 class Weights:
     """Weights to begin with: every layer with parameters but the fresh ones finds them in the files by its name."""
 
-    file: Annotated[tuple[str, ...], BeforeValidator(listed)]
-    fresh: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+    file: Annotated[tuple[str, ...], BeforeValidator(some), one_or_more({"type": "string"})]
+    fresh: Annotated[tuple[str, ...], BeforeValidator(listed), one_or_more({"type": "string"})] = ()
 
 
 Phase = Literal["train", "test", "deploy"]
+PHASE = {"enum": ["train", "test", "deploy"]}
 
 
 @dataclass(kw_only=True)
@@ -67,10 +88,10 @@ class LineKeys:
     name: Name
     type: str
     bottom: Any = None
-    phase: Annotated[tuple[Phase, ...], BeforeValidator(listed)] | None = None
+    phase: Annotated[tuple[Phase, ...], BeforeValidator(some), one_or_more(PHASE)] | None = None
     param: dict[str, Any] | None = None
     loss_weight: Finite | None = None
-    propagate_down: Annotated[tuple[bool, ...], BeforeValidator(listed)] | None = None
+    propagate_down: Annotated[tuple[bool, ...], BeforeValidator(some), one_or_more({"type": "boolean"})] | None = None
 
 
 @dataclass(kw_only=True)

@@ -48,7 +48,7 @@ class Segment:
     def decay_mult(self) -> float:
         if self.spec.decay_mult is not None:
             return self.spec.decay_mult
-        return 0.0 if self.role in ("bias", "scale") else 1.0
+        return 0.0 if self.role.split("_")[0] in ("bias", "scale") else 1.0  # also bias_l1, bias_reverse, bias_o
 
     def fill(self, seed: int) -> Any:
         """First values: a pure function of the seed and the name."""
@@ -107,7 +107,9 @@ class Store:
     def state(self, name: str, shape: Shape, init: float) -> Tensor:
         if name not in self.states:
             self.states[name] = State(name, Tensor(name, shape, "state"), init)
-        found = self.states[name]
+        found, held = self.states[name], self.states[name].handle.shape
+        if "@" in name and shape[1:] == held[1:] and shape[0] < held[0]:  # a smaller batch: its samples are the first
+            return Tensor(name, shape, "state", (found.handle, 0))
         if found.handle.shape != shape:
             raise Refusal("", f"its state {name} is {found.handle.shape} for one batch and {shape} for another")
         return found.handle

@@ -33,7 +33,9 @@ class Trial:
         self, layer: Layer, shapes: Sequence[Shape], backend: Reference | None = None, train: bool = True, fast: bool = False
     ) -> None:
         self.backend = backend or Reference(np.float64)
-        builder = Builder([Line("it", layer)], [0], {}, Store(), Demand("train" if train else "test", (shapes[0][0],)), 1)
+        builder = Builder(
+            [Line("it", layer)], [0], {}, Store(), Demand("train" if train else "test", (shapes[0][0] if shapes else 1,)), 1
+        )
         builder.tracer = Tracer(builder.graph.calls, "it")
         builder.graph.scalar("step")
         self.layer = builder.place(0)

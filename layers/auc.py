@@ -40,6 +40,9 @@ class AUC(Layer):
         self.sums = self.tally(2 * self.bins)
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return 0, 1
+
     def forward(self, *blobs: Blob) -> None:
         x, label, *weight, y = (blob.data for blob in blobs)
         squash = self.scores == "sigmoid"

@@ -45,7 +45,7 @@ class ConfusionMatrix(Layer):
         """Counts do not change smoothly: there is no gradient."""
 
     @staticmethod
-    def matrix(sums: Any) -> list[list[float]]:
+    def details(sums: Any) -> list[list[float]]:
         """The sums as rows of labels, with columns of what they were taken for."""
         classes = round(len(sums) ** 0.5)
         return [[float(count) for count in sums[row * classes : (row + 1) * classes]] for row in range(classes)]

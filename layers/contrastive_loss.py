@@ -40,6 +40,9 @@ class ContrastiveLoss(Layer):
         self.sums = self.tally()
         return [Shape((1,)), Shape((a[0],))]
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return 0, 1
+
     def forward(self, *blobs: Blob) -> None:
         a, b, label, *weight = (blob.data for blob in blobs[: self.bottoms])
         y, distance = blobs[self.bottoms :]

@@ -40,6 +40,9 @@ class DiceLoss(Layer):
         self.sums = self.tally()
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return (0, 1) if x.count == label.count else range(x[self.axis])
+
     def forward(self, *blobs: Blob) -> None:
         x, label, *weight, y = (blob.data for blob in blobs)
         self.w = weight[0] if weight else None

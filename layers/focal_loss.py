@@ -52,6 +52,9 @@ class FocalLoss(Layer):
         self.sums = self.tally()
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return (0, 1) if x.count == label.count else range(x[self.axis])
+
     @staticmethod
     def f(x: float, label: float, gamma: float) -> float:
         s = x if label == 1 else -x

@@ -53,6 +53,9 @@ class HierarchicalSoftmaxLoss(Layer):
         self.sums = self.tally()
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return range(self.num_output)
+
     def forward(self, *blobs: Blob) -> None:
         x, label, *weight, y = (blob.data for blob in blobs)
         self.ops.reshape(x, self.flat)

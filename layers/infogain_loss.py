@@ -25,6 +25,7 @@ class InfogainLoss(Layer):
 
     kind = "loss"
     fixed = ("label", "matrix", "weight")
+    paths = ("source",)
 
     source: str | None = None
     axis: int = 1

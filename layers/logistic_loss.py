@@ -32,6 +32,9 @@ class LogisticLoss(Layer):
         self.sums = self.tally()
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return -1, 1
+
     @staticmethod
     def f(x: float, label: float) -> float:
         s = -label * x

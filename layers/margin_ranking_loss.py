@@ -33,6 +33,9 @@ class MarginRankingLoss(Layer):
         self.sums = self.tally()
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return -1, 1
+
     @staticmethod
     def f(a: float, b: float, label: float, margin: float) -> float:
         return max(0, margin - label * (a - b))

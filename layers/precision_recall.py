@@ -46,6 +46,9 @@ class PrecisionRecall(Layer):
         self.sums = self.tally(3 * x[self.at] if apart else 3)
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return (0, 1) if x.count == label.count else range(x[self.axis])
+
     def forward(self, *blobs: Blob) -> None:
         x, label, *weight, y = (blob.data for blob in blobs)
         given = (weight[0] if weight else None, self.sums, self.at, self.ignore_label)

@@ -37,6 +37,9 @@ class SigmoidCrossEntropyLoss(Layer):
         self.sums = self.tally()
         return Shape((1,))
 
+    def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
+        return 0, 1
+
     @staticmethod
     def f(x: float, label: float) -> float:
         return max(x, 0) - x * label + log(1 + exp(-abs(x)))

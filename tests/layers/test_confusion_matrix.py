@@ -17,14 +17,14 @@ LABEL = np.array([0, 0, 1, 2, 2])
 def test_by_hand(run: Any) -> None:
     made = run(ConfusionMatrix(), X, LABEL)
     assert made.y[0] == 3 / 5
-    assert ConfusionMatrix.matrix(made.sums) == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
+    assert ConfusionMatrix.details(made.sums) == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
 
 
 def test_what_is_ignored_and_what_weighs(run: Any) -> None:
-    assert ConfusionMatrix.matrix(run(ConfusionMatrix(ignore_label=0), X, LABEL).sums) == [[0, 0, 0], [0, 1, 0], [1, 0, 1]]
-    assert ConfusionMatrix.matrix(run(ConfusionMatrix(ignore_label=255), X, np.full(5, 255)).sums) == [[0] * 3] * 3
+    assert ConfusionMatrix.details(run(ConfusionMatrix(ignore_label=0), X, LABEL).sums) == [[0, 0, 0], [0, 1, 0], [1, 0, 1]]
+    assert ConfusionMatrix.details(run(ConfusionMatrix(ignore_label=255), X, np.full(5, 255)).sums) == [[0] * 3] * 3
     made = run(ConfusionMatrix(), X, LABEL, np.array([1.0, 2, 3, 4, 0.5]))
-    assert ConfusionMatrix.matrix(made.sums) == [[1, 2, 0], [0, 3, 0], [0.5, 0, 4]]
+    assert ConfusionMatrix.details(made.sums) == [[1, 2, 0], [0, 3, 0], [0.5, 0, 4]]
     assert made.y[0] == pytest.approx(8 / 10.5)
 
 

@@ -11,7 +11,8 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
 from pathlib import Path
 
 from dltrain.ops.cpu import functions
@@ -20,13 +21,17 @@ from dltrain.ops.formula import Formula
 HEAD = '''"""Made by dltrain from a formula; safe to delete."""
 import numpy as np
 from numba import njit
-from dltrain.ops.cpu.functions import exp, log, sqrt, tanh
+from dltrain.ops.cpu.functions import exp, log, maximum, minimum, sqrt, tanh
 
 F = np.float32
 
 
 @njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, fastmath={"contract", "nsz"})
 '''
+
+
+LARGEST = 3.4028235e38  # of float32
+FOLDS = {"min": "minimum", "max": "maximum"}
 
 
 def folder() -> Path:
@@ -37,12 +42,15 @@ def folder() -> Path:
 
 
 def typed(node: ast.expr) -> str:
-    """An expression as Numba text; literals get the type of the arrays, or one of them would turn all into float64."""
+    """An expression as Numba text; literals get the type of the arrays, or one of them would turn all into float64.
+
+    The formula's names begin with v_, so that none is a name of the kernel's own.
+    """
     match node:
         case ast.Constant(value=int() | float() as value):
-            return f"F({float(value)!r})"
+            return f"F({float(value)!r})" if abs(value) < LARGEST else "F(np.inf)"
         case ast.Name(id=name):
-            return name
+            return f"v_{name}"
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             return f"F({typed(left)} ** {typed(right)})"
         case ast.BinOp():
@@ -59,28 +67,33 @@ def typed(node: ast.expr) -> str:
         case ast.BoolOp():
             return "(" + (" and " if isinstance(node.op, ast.And) else " or ").join(typed(value) for value in node.values) + ")"
         case ast.Call(func=ast.Name(id=name)):
-            return f"{name}({', '.join(typed(argument) for argument in node.args)})"
+            arguments = [typed(argument) for argument in node.args]
+            if name in FOLDS:
+                return reduce(lambda left, right: f"{FOLDS[name]}({left}, {right})", arguments)
+            return f"{name}({arguments[0]})"
     raise TypeError(f"{ast.unparse(node)!r} is outside a formula's subset")
 
 
 def body(formula: Formula, indent: str) -> tuple[str, list[str]]:
     """The statements before return, and the results, as text."""
     lines = [
-        f"{indent}{ast.unparse(line.targets[0])} = {typed(line.value)}\n"
-        for line in formula.body[:-1]
-        if isinstance(line, ast.Assign)
+        f"{indent}{typed(line.targets[0])} = {typed(line.value)}\n" for line in formula.body[:-1] if isinstance(line, ast.Assign)
     ]
     return "".join(lines), [typed(result) for result in formula.results]
+
+
+def given(names: Iterable[str], indent: int, index: str = "") -> str:
+    """What comes in, under the names of the formula, which may change them: for this element only."""
+    return "".join(f"{' ' * indent}v_{name} = in_{name}{index}\n" for name in names)
 
 
 def elementwise_kernel(formula: Formula, arrays: int) -> Callable[..., None]:
     """kernel(arrays…, out, constants…): out[i] = formula(arrays[i]…, constants…)"""
     names, constants = formula.arguments[:arrays], formula.arguments[arrays:]
     lines, (result,) = body(formula, " " * 8)
-    text = f"def kernel({', '.join(f'{name}_' for name in names)}, out_{''.join(f', {name}' for name in constants)}):\n"
-    text += "    for i_ in range(out_.size):\n"
-    text += "".join(f"        {name} = {name}_[i_]\n" for name in names)
-    return load(f"{text}{lines}        out_[i_] = {result}\n", formula)
+    text = f"def kernel({', '.join([*(f'in_{name}' for name in names), 'out', *(f'in_{name}' for name in constants)])}):\n"
+    text += f"    for i in range(out.size):\n{given(names, 8, '[i]')}{given(constants, 8)}"
+    return load(f"{text}{lines}        out[i] = {result}\n", formula)
 
 
 def per_segment(formula: Formula) -> list[str]:
@@ -97,30 +110,30 @@ def update_kernel(formula: Formula, slots: int, stage: str = "whole") -> Callabl
     hyper = [name for name in rest if name not in ("pull", "decay", *per_segment(formula))]
     lines, results = body(formula, " " * 12)
     w, g, *kept = names
-    more = [*(f"{name}s_" for name in per_segment(formula)), *hyper]
-    text = f"def kernel({', '.join(f'{name}_' for name in names)}, low_, high_, starts_, stops_, lrs_, decays_, l1_, scale_"
-    text += "".join(f", {name}" for name in more) + "):\n"
-    text += "    for s_ in range(starts_.size):\n"
-    text += "        first_, last_ = max(starts_[s_], low_), min(stops_[s_], high_)\n"
-    text += "        if first_ >= last_:\n            continue\n"
-    text += "".join(f"        {name}__ = {name}_[first_:last_]\n" for name in names)
-    text += f"        {lr}, decay_ = lrs_[s_], decays_[s_]\n"
-    text += "        decay = decay_\n" if "decay" in rest else ""
-    text += "".join(f"        {name} = {name}s_[s_]\n" for name in per_segment(formula))
-    text += f"        for i_ in range({w}__.size):\n            {w} = {w}__[i_]\n"
-    text += pulled(w, g, rest, stage)
-    text += "".join(f"            {name} = {name}__[i_]\n" for name in kept)
-    text += lines + "".join(f"            new{i}_ = {result}\n" for i, result in enumerate(results))
-    text += "".join(f"            {name}__[i_] = new{i}_\n" for i, name in enumerate([g if stage == "first" else w, *kept]))
-    return load(text + (f"            {g}__[i_] = F(0.0)\n" if stage != "first" else ""), formula)
+    head = [*(f"in_{name}" for name in names), "low, high, starts, stops, lrs, decays, l1, scale"]
+    head += [f"in_{name}" for name in (*per_segment(formula), *hyper)]
+    text = f"def kernel({', '.join(head)}):\n    for s in range(starts.size):\n"
+    text += "        first, last = max(starts[s], low), min(stops[s], high)\n"
+    text += "        if first >= last:\n            continue\n"
+    text += "".join(f"        at_{name} = in_{name}[first:last]\n" for name in names)
+    text += "        lr, decay = lrs[s], decays[s]\n"
+    text += "".join(f"        here_{name} = in_{name}[s]\n" for name in per_segment(formula))
+    text += f"        for i in range(at_{w}.size):\n            v_{lr} = lr\n"
+    text += "".join(f"            v_{name} = at_{name}[i]\n" for name in (w, *kept))
+    text += "".join(f"            v_{name} = here_{name}\n" for name in per_segment(formula)) + given(hyper, 12)
+    text += pulled(w, g, rest, stage) + lines + "".join(f"            new{i} = {result}\n" for i, result in enumerate(results))
+    made = [g if stage == "first" else w, *kept]
+    text += "".join(f"            at_{name}[i] = new{i}\n" for i, name in enumerate(made))
+    return load(text + (f"            at_{g}[i] = F(0.0)\n" if stage != "first" else ""), formula)
 
 
 def pulled(w: str, g: str, rest: tuple[str, ...], stage: str) -> str:
     """The lines that make g, and what the decay pulls by, of one element."""
-    pull = f"            pull_ = (F(1.0) if {w} > F(0.0) else (F(-1.0) if {w} < F(0.0) else F(0.0))) if l1_ else {w}\n"
+    text = f"            pull = (F(1.0) if v_{w} > F(0.0) else (F(-1.0) if v_{w} < F(0.0) else F(0.0))) if l1 else v_{w}\n"
     if stage != "second" and not {"pull", "decay"} & set(rest):
-        return f"{pull}            {g} = {g}__[i_] * scale_ + decay_ * pull_\n"
-    return (f"{pull}            pull = decay_ * pull_\n" if "pull" in rest else "") + f"            {g} = {g}__[i_] * scale_\n"
+        return f"{text}            v_{g} = at_{g}[i] * scale + decay * pull\n"
+    text = f"{text}            v_pull = decay * pull\n" if "pull" in rest else ""
+    return text + ("            v_decay = decay\n" if "decay" in rest else "") + f"            v_{g} = at_{g}[i] * scale\n"
 
 
 def load(text: str, formula: Formula) -> Callable[..., None]:

@@ -44,6 +44,8 @@ def pool_before_activation(calls: list[Call], keep: set[Tensor]) -> list[Call]:
         unpool = next(
             (call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None
         )
+        if any(call is not unpool for call in readers(calls, pool.args["winner"])):
+            continue  # somebody looks at the winners themselves
         if y in keep or len(readers(calls, x)) != 1 or len(back) > 1 or bool(back) != bool(unpool):
             continue
         pooled = Tensor(f"{z.name} before {act.layer}", z.shape)
@@ -126,11 +128,15 @@ def activated_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     return calls
 
 
+def same_way(one: Call, other: Call) -> bool:
+    return (one.layer, one.way) == (other.layer, other.way)
+
+
 def joined_gradients(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     """conv_dw and conv_dx of one gradient are one call: patches and gradient are in the cache for both."""
     for dw in [call for call in calls if call.op.name == "conv_dw" and planar(call.args["x"]) and call.args["dw"]]:
         dx = next(
-            (call for call in calls if call.op.name == "conv_dx" and call.args["dy"] is dw.args["dy"] and call.layer == dw.layer),
+            (call for call in calls if call.op.name == "conv_dx" and call.args["dy"] is dw.args["dy"] and same_way(call, dw)),
             None,
         )
         joint = made("conv_grad", dw, **{**dw.args, **(dx.args if dx else {})})
