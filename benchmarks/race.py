@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.nets import NETS
-
 PAUSE = 0.3  # seconds before a turn
 TURN = 0.5  # seconds of steps in a turn
 
@@ -46,7 +44,9 @@ def race(name: str, sides: tuple[str, ...], threads: int, rounds: int) -> dict[s
 def start(side: str, name: str, threads: int) -> subprocess.Popen[str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     words = [sys.executable, "-m", "benchmarks.runner", side, name, str(threads)]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parent.parent)
+    return subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parent.parent
+    )
 
 
 def answer(runner: subprocess.Popen[str]) -> str:

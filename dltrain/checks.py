@@ -92,7 +92,7 @@ def validate(
         return adapter(cls).validate_json(json.dumps(value), strict=True)
     except ValidationError as errors:
         found = errors.errors(include_url=False)
-        excuses = {(name,) for name in excused}
+        excuses: set[tuple[Any, ...]] = {(name,) for name in excused}
         for error in found:
             if error["type"] == "unexpected_keyword_argument":
                 excuses.add((*error["loc"][:-1], nearest(error["loc"][-1], keys_at(cls, error["loc"]))))

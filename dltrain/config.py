@@ -13,7 +13,7 @@ from dltrain.errors import ConfigError, DataError, Refusal, did_you_mean, neares
 from dltrain.feed import Feed
 from dltrain.fields import Span
 from dltrain.lines import read_lines, read_rules, unused_rules
-from dltrain.marks import Document, load
+from dltrain.marks import Document, Key, load
 from dltrain.net import Net
 from dltrain.overrides import absolute, anchor, include, override
 from dltrain.registry import SOLVERS
@@ -188,7 +188,7 @@ def read_feed(document: Document, value: Any, seed: int, saved: Any) -> tuple[Fe
         feed.open(given_back, saved)
     except Refusal as refusal:
         first, *rest = refusal.key.split(".")
-        path = ("data", "transform", int(first), *rest) if first.isdigit() else ("data", first, *rest)
+        path: Key = ("data", "transform", int(first), *rest) if first.isdigit() else ("data", first, *rest)
         document.wrong(path, f"data: {refusal}")
         return None, None
     except DataError as error:

@@ -40,6 +40,9 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
         document.wrong((*path, "type"), f"{what}: unknown layer type '{kind}'; {did_you_mean(kind, LAYERS)}")
     meant = kind if isinstance(kind, str) and kind in LAYERS else nearest(kind, LAYERS)  # its keys are checked all the same
     misspelt = {nearest(key, shared) for key in own if not meant or key not in keys_of(LAYERS[meant])}
+    for key in own if meant is None else ():
+        if nearest(key, shared):
+            document.wrong((*path, key), f"{what}: unknown key '{key}'; {did_you_mean(key, shared)}", key=True)
     keys = check(document, LineKeys, common, path, what, excused=misspelt)
     layer = check(document, LAYERS[meant], own, path, what, shared) if meant else None
     params = read_params(document, item.get("param"), (*path, "param"), what)

@@ -93,7 +93,7 @@ class Loader(yaml.SafeLoader):
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         untagged = kind is yaml.ScalarNode and implicit[0]  # neither quoted nor "!"
-        return PLAIN if untagged else super().resolve(kind, value, implicit)
+        return PLAIN if untagged else super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
 
 def load(path: str | Path) -> Document:

@@ -50,7 +50,7 @@ class Net:
         """The fields that a deployed net does not have: what losses and metrics read, but for the first field."""
         first = next(iter(self.fields), None)
         judged = [line for line in self.lines if line.layer.kind != "layer"]
-        return {ref.field for line in judged for ref in line.refs if ref.field not in (None, first)}  # type: ignore[misc]
+        return {ref.field for line in judged for ref in line.refs if ref.field not in (None, first)}
 
     def leave_out_of_deploy(self) -> None:
         """Deploy is test without losses, metrics, and what needs a label, directly or through another line."""

@@ -101,4 +101,4 @@ if __name__ == "__main__":
 
     from dltrain.registry import LAYERS
 
-    Path("docs/layers.md").write_text(page("The layers", LAYERS))
+    Path("docs/layers.md").write_text(page("The layers", LAYERS), encoding="utf-8")

@@ -8,8 +8,8 @@ from dltrain.solver import Solver, solver
 
 @solver("Adam")
 class Adam(Solver):
-    """m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2
-    w <- w - lr correction m / (sqrt(v) + delta),   correction = sqrt(1 - momentum2^t) / (1 - momentum^t) in step t = 1, 2, …
+    """w <- w - lr correction m / (sqrt(v) + delta),   correction = sqrt(1 - momentum2^t) / (1 - momentum^t) in step t = 1, 2, …
+    m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2          (first)
 
     delta stands outside the correction, as Caffe has it, and weight_decay is in g; for decay apart from g take AdamW.
 

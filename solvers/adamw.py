@@ -8,8 +8,8 @@ from dltrain.solver import Solver, solver
 
 @solver("AdamW")
 class AdamW(Solver):
-    """m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2
-    w <- w - lr (mean_scale m / (sqrt(square_scale v) + delta) + weight_decay w)
+    """w <- w - lr (mean_scale m / (sqrt(square_scale v) + delta) + weight_decay w)
+    m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2          (first)
 
     with mean_scale = 1 / (1 - momentum^t), square_scale = 1 / (1 - momentum2^t) in step t = 1, 2, …  The decay does not go
     through m and v, but it is multiplied by the rate; a customary value is 0.01.  delta stands inside the correction.

@@ -8,8 +8,8 @@ from dltrain.solver import Solver, solver
 
 @solver("LAMB")
 class LAMB(Solver):
-    """m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2
-    u = mean_scale m / (sqrt(square_scale v) + delta) + weight_decay w;   w <- w - lr |w| / |u| u
+    """w <- w - lr |w| / |u| u,   u = mean_scale m / (sqrt(square_scale v) + delta) + weight_decay w
+    m <- momentum m + (1 - momentum) g;   v <- momentum2 v + (1 - momentum2) g^2          (first)
 
     with mean_scale = 1 / (1 - momentum^t), square_scale = 1 / (1 - momentum2^t) in step t = 1, 2, …; |w| and |u| are lengths
     of whole parameters.  |w| / |u| is 1 where one of them is 0, and for parameters that are not decayed (decay_mult 0: biases

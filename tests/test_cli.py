@@ -42,7 +42,13 @@ def test_a_run_folder_holds_config_environment_metrics_events_and_snapshots(smal
     assert {"config.yaml", "environment.json", "metrics.csv", "events.jsonl", "snapshots", "best.h5", "summary.json"} <= names
     assert [path.name for path in sorted((run / "snapshots").iterdir())] == [f"iter_{n:08d}.h5" for n in (100, 110, 120)]
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    assert events[0]["event"] == "start" and events[-1] | {"time": 0} == {"v": 1, "time": 0, "event": "end", "reason": "max_iter", "iteration": 120}
+    assert events[0]["event"] == "start" and events[-1] | {"time": 0} == {
+        "v": 1,
+        "time": 0,
+        "event": "end",
+        "reason": "max_iter",
+        "iteration": 120,
+    }
 
 
 def test_metrics_hold_a_row_for_each_display_and_each_test(small, result, tmp_path):
@@ -171,7 +177,11 @@ def test_a_label_out_of_range_is_exit_4_and_names_the_sample(command, tmp_path):
         "solver: {type: SGD, base_lr: 0.1, max_iter: 10}\n"
     )
     done = command("train", "bad.yaml")
-    assert done.returncode == 4 and "'label' is 7 in sample row 23 of " in done.stderr and "of train, but 'ip' has 5 classes; give the layer before it 8 outputs" in done.stderr
+    assert (
+        done.returncode == 4
+        and "'label' is 7 in sample row 23 of " in done.stderr
+        and "of train, but 'ip' has 5 classes; give the layer before it 8 outputs" in done.stderr
+    )
 
 
 def test_no_colour_no_bar_and_plain_lines_off_a_terminal(small, command):

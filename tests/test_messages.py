@@ -195,7 +195,7 @@ def test_one_mistake_alone_starts_as_it_does_among_others(command: Command, tmp_
      "layer 'conv2' (Convolution): needs a bottom with spatial axes (N x C x H x W), not 32 x 5; "
      "data 32 x 1 x 8 x 8 → conv1 32 x 4 x 6 x 6 → pool1 32 x 4 x 3 x 3 → ip0 32 x 5 → conv2"),
     ("- {name: relu1, type: ReLU}", "- {name: both, type: Eltwise, bottom: ^[conv1, pool1]}",
-     "layer 'both' (Eltwise): shapes differ: 32 x 4 x 6 x 6 and 32 x 4 x 3 x 3; "
+     "layer 'both' (Eltwise): shapes differ: 32 x 4 x 6 x 6 and 32 x 4 x 3 x 3; …"
      "data 32 x 1 x 8 x 8 → conv1 32 x 4 x 6 x 6 → both"),
     ("num_output: 4, kernel_size: 3", "num_output: 4, kernel_size: ^[3, 3, 3]",
      "layer 'conv1' (Convolution): 'kernel_size' needs 1 or 2 numbers for 2 spatial axes; data 32 x 1 x 8 x 8 → conv1"),
@@ -209,8 +209,11 @@ def test_a_shape_that_cannot_be_shows_how_it_came_about(
     old: str, new: str, message: str, told: Callable[[str], list[str]]
 ) -> None:
     text, place = marked(changed(old, new))
+    first, _, last = message.partition("…")
     found = told(text)
-    assert found == [f"{place}: {message}"]
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{place}: {first}") and found[0].endswith(last)
+    assert "…" in message or found[0] == f"{place}: {message}"
 
 
 @pytest.mark.parametrize(("steps", "words"), [

@@ -49,12 +49,14 @@ def test_the_messages_in_the_readme_are_the_messages_that_come(tmp_path, command
 def break_config(text: str) -> str:
     lines = text.splitlines(keepends=True)
     text = "".join(lines[1:])  # without the head comment
-    text = text.replace("pool: max, kernel_size: 2, stride: 2}  # 64 x 20 x 12", "pool: max, kernal_size: 2, stride: 2}  # 64 x 20 x 12")
+    text = text.replace(
+        "pool: max, kernel_size: 2, stride: 2}  # 64 x 20 x 12", "pool: max, kernal_size: 2, stride: 2}  # 64 x 20 x 12"
+    )
     return text.replace("type: ReLU", "type: RelU").replace("SoftmaxWithLoss, bottom: [ip2", "SoftmaxWithLoss, bottom: [ip3")
 
 
 def test_readme_and_docs_name_everything_there_is():
-    docs = README + (ROOT / "docs" / "config.md").read_text() + (ROOT / "docs" / "data.md").read_text()
+    docs = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     for known in (LAYERS, SOLVERS, POLICIES, FILLERS, SOURCES):
         for name in known:
             assert name in docs, f"{known.kind} {name}"
@@ -78,3 +80,18 @@ def test_all_configs_are_right_and_say_how_to_run_them(monkeypatch):
 
 def test_devices_of_the_readme_exist():
     assert {device.name for device in devices.devices()} == {"cpu", "cuda", "reference"}
+
+
+def test_the_page_of_layers_is_what_the_code_says():
+    from dltrain.reference import page
+
+    assert (ROOT / "docs" / "layers.md").read_text() == page("The layers", LAYERS), "run python -m dltrain.reference"
+
+
+def test_every_layer_of_caffe_is_where_the_table_says():
+    table = (ROOT / "docs" / "caffe.md").read_text().split("## Solvers")[0]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines() if row.startswith("| ")][1:]
+    rows = [row for row in rows if not row[0].startswith("---")]
+    assert len(rows) == 61
+    missing = [ours for _, ours, _ in rows if not ours.startswith("`") and ours not in LAYERS]
+    assert not missing

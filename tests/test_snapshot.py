@@ -19,7 +19,10 @@ ROOT = Path(__file__).parent.parent
 
 
 def made() -> Snapshot:
-    return Snapshot({"data/conv1/0": np.arange(6, dtype=np.float32).reshape(2, 3), "states/bn.mean": np.zeros(0)}, {"progress": {"iteration": 3}})
+    return Snapshot(
+        {"data/conv1/0": np.arange(6, dtype=np.float32).reshape(2, 3), "states/bn.mean": np.zeros(0)},
+        {"progress": {"iteration": 3}},
+    )
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -80,7 +83,10 @@ def test_an_array_that_claims_to_be_larger_than_the_file_is_not_read(tmp_path):
 
 def test_another_net_is_refused_with_every_difference_named():
     wanted = {"data/a/0": np.zeros(3), "data/b/0": np.zeros(2)}
-    with pytest.raises(SnapshotError, match=r"belongs to another net: data/b/0 is missing; data/a/0 is \(4,\), the net has \(3,\); data/c/0 is not"):
+    with pytest.raises(
+        SnapshotError,
+        match=r"belongs to another net: data/b/0 is missing; data/a/0 is \(4,\), the net has \(3,\); data/c/0 is not",
+    ):
         snapshot.fit(Path("x.h5"), {"data/a/0": np.zeros(4), "data/c/0": np.zeros(1)}, wanted)
 
 
@@ -102,7 +108,14 @@ def test_the_weights_lie_where_caffe_puts_them(small, result, tmp_path):
     run = tmp_path / result("train", small, "--set", "solver.max_iter=5")["run"]
     with h5py.File(run / "snapshots" / "iter_00000005.h5") as file:
         shapes = {f"{layer}/{index}": file["data"][layer][index].shape for layer in file["data"] for index in file["data"][layer]}
-    assert shapes == {"conv1/0": (6, 1, 3, 3), "conv1/1": (6,), "ip1/0": (32, 96), "ip1/1": (32,), "ip2/0": (10, 32), "ip2/1": (10,)}
+    assert shapes == {
+        "conv1/0": (6, 1, 3, 3),
+        "conv1/1": (6,),
+        "ip1/0": (32, 96),
+        "ip1/1": (32,),
+        "ip2/0": (10, 32),
+        "ip2/1": (10,),
+    }
 
 
 # --- the same through the command ---
@@ -120,14 +133,24 @@ def test_weights_of_another_net_are_exit_6(small, result, command, tmp_path):
     run = tmp_path / result("train", small, "--set", "solver.max_iter=5")["run"]
     done = command("test", small, "--weights", run / "best.h5" if (run / "best.h5").exists() else run / "snapshots" / "iter_00000005.h5",
                    "--set", "net.ip1.num_output=33")  # fmt: skip
-    assert done.returncode == 6 and "belongs to another net" in done.stderr and "data/ip1/0 is (32, 96), the net has (33, 96)" in done.stderr
+    assert (
+        done.returncode == 6
+        and "belongs to another net" in done.stderr
+        and "data/ip1/0 is (32, 96), the net has (33, 96)" in done.stderr
+    )
 
 
 def test_a_disk_that_fills_up_while_training_is_one_message_and_exit_6_and_nothing_is_lost(small, tmp_path):
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000)); from dltrain.cli import main; sys.argv = sys.argv[1:]; main()"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     words = ["dltrain", "train", str(small), "--set", "net.ip1.num_output=400", "--quiet"]
-    done = subprocess.run([sys.executable, "-c", limit, *words], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    done = subprocess.run(
+        [sys.executable, "-c", limit, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert done.returncode == 6, done.stderr
     assert "cannot be written (File too large)" in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.glob("runs/small/*/snapshots/*tmp*"))

@@ -27,7 +27,9 @@ def test_a_new_head_is_learnt_anew_and_the_body_is_loaded(trained, small, comman
 def test_a_layer_that_no_file_has_and_a_shape_that_differs_are_told_together(trained, small, command):
     done = command("train", small, *HEAD, "--set", "net.ip1.num_output=33", "--weights", trained)
     assert done.returncode == 2
-    assert "head (data/head/0) is in no file" in done.stderr and "ip1 (data/ip1/0) is (32, 96), the net has (33, 96)" in done.stderr
+    assert (
+        "head (data/head/0) is in no file" in done.stderr and "ip1 (data/ip1/0) is (32, 96), the net has (33, 96)" in done.stderr
+    )
     assert "weights.fresh: […]" in done.stderr
 
 

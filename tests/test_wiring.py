@@ -158,7 +158,6 @@ def test_roles_are_the_arguments_of_setup() -> None:
     (line("b", bottom=[["a"]]), ("bottom", 0), "layer 'b' (ReLU): there is no blob '['a']'; …"),
     (line("a", bottom="data"), ("name",), "layer 'a' (ReLU): the name 'a' is also the name of line 1 of the net; choose another"),
     (line("label", bottom="data"), ("name",), "layer 'label' (ReLU): the name 'label' is a field of the source; choose another"),
-     "layer 'b' (ReLU): reading 'a.weight' as a blob is not yet built; blobs: data, more, label, a, b"),
 ])  # fmt: skip
 def test_a_wrong_name_is_told_once_with_the_way_out(one: Line, place: Any, message: str) -> None:
     found = told(line("a", "InnerProduct"), one)

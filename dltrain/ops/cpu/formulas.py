@@ -145,13 +145,24 @@ def load(text: str, formula: Formula) -> Callable[..., None]:
         path = folder() / f"{name}.py"
         if not path.is_file() or path.read_text() != whole:
             path = write(path, whole)
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
+        try:
+            execute(name, path)
+        except RuntimeError:  # Numba finds no place for its own cache there
+            execute(name, write_apart(path.name, whole))
     kernel: Callable[..., None] = sys.modules[name].kernel
     return kernel
+
+
+def execute(name: str, path: Path) -> None:
+    """Imports a file under a name, or leaves nothing behind."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 def write(path: Path, text: str) -> Path:
@@ -162,6 +173,11 @@ def write(path: Path, text: str) -> Path:
         temporary.write_text(text)
         os.replace(temporary, path)
     except OSError:
-        path = Path(tempfile.mkdtemp(prefix="dltrain-")) / path.name
-        path.write_text(text)
+        return write_apart(path.name, text)
+    return path
+
+
+def write_apart(name: str, text: str) -> Path:
+    path = Path(tempfile.mkdtemp(prefix="dltrain-")) / name
+    path.write_text(text)
     return path
