@@ -124,7 +124,10 @@ def choose(document: Document, known: registry.Registry, value: Any, path: Key, 
     if not isinstance(mapping, dict):
         document.wrong(path, f"{what}: must be a {known.kind} or {{type: …}}, not {show(value)}")
         return None
-    mapping = step(known, mapping)
+    mapping, twice = step(known, mapping), said_twice(known, mapping)
+    if twice is not None:
+        document.wrong((*path, twice), f"{what}: '{twice}' is said already, behind the name of the step; keep one", key=True)
+        return None
     name = mapping.get("type")
     if name is None:
         document.wrong(path, f"{what}: needs 'type'; {did_you_mean('', known)}")
@@ -145,6 +148,15 @@ def step(known: registry.Registry, mapping: dict[str, Any]) -> dict[str, Any]:
     rest = {key: item for key, item in mapping.items() if key != name}
     main = keys_of(known[name])[0] if name in known else "value"
     return {"type": name, **({} if value is None or value is True else {main: value}), **rest}
+
+
+def said_twice(known: registry.Registry, mapping: dict[str, Any]) -> str | None:
+    """The main key of a step, where it stands beside its value: {scale: 2, value: 3}."""
+    name = next(iter(mapping), None)
+    if known is not registry.TRANSFORMS or "type" in mapping or name not in known:
+        return None
+    main = keys_of(known[name])[0]
+    return main if main in mapping and main != name and mapping[name] not in (None, True) else None
 
 
 def expressions(document: Document, value: Any, path: Key, what: str) -> bool:

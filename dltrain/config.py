@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,11 +217,12 @@ def check_loop(config: Config, broken: set[str]) -> None:
     if loop.test is not None and loop.test.interval.unit == "seconds":
         wrong(("solver", "test"), "solver: test counts iterations or epochs, so that a run can be repeated; write 1 epoch")
     said = config.document.value["solver"]
-    chosen = [("early_stopping", "monitor", loop.early_stopping.monitor)] if loop.early_stopping else []
-    chosen += [("snapshot", "best", loop.snapshot.best)] if loop.snapshot and loop.snapshot.best else []
+    for keys, words in config.solver.mistakes(bool(loop.max_iter or loop.max_epochs)) if config.solver else ():
+        wrong(("solver", *keys), f"solver: {words}")
+    chosen = list(decided_by(config))
     if config.watched not in config.feed.splits:
         loop.test = None
-        for key in dict.fromkeys([*(["test"] if said.get("test") is not None else []), *(section for section, _, _ in chosen)]):
+        for key in dict.fromkeys([*(["test"] if said.get("test") is not None else []), *(str(keys[0]) for keys, _ in chosen)]):
             wrong(("solver", key), f"solver: {key}: there is neither val nor test to score; add data.val: {{hold_out: 0.1}}")
     if loop.early_stopping is not None and loop.early_stopping.patience.unit == "seconds":
         wrong(("solver", "early_stopping", "patience"), "solver: patience counts iterations or epochs; write 5 epochs")
@@ -228,11 +230,23 @@ def check_loop(config: Config, broken: set[str]) -> None:
         if config.watched in config.feed.splits:
             wrong(("solver",), "solver: early_stopping and best need scores; add test: 1 epoch")
     elif ANY not in broken:
-        for section, key, name in chosen:
-            check_score(config, name, ("solver", section, key), [*net.scores(), *broken])
+        for keys, name in chosen:
+            check_score(config, name, ("solver", *keys), [*net.scores(), *broken])
 
 
-def check_score(config: Config, name: str, path: tuple[str, ...], names: list[str]) -> None:
+def decided_by(config: Config) -> Iterator[tuple[Key, str]]:
+    """The scores that something is decided by, each with the keys that lead to its name."""
+    loop = config.loop
+    if loop.early_stopping is not None:
+        yield ("early_stopping", "monitor"), loop.early_stopping.monitor
+    if loop.snapshot is not None and loop.snapshot.best is not None:
+        yield ("snapshot", "best"), loop.snapshot.best
+    for keys, policy in config.solver.policies if config.solver else ():
+        if policy.monitor is not None:
+            yield (*keys, "monitor"), policy.monitor
+
+
+def check_score(config: Config, name: str, path: Key, names: list[str]) -> None:
     """A score to choose by: one that the net makes, on val; test only where it is named."""
     split, dot, score = name.rpartition(".")
     splits = [name for name in config.feed.splits if name != "train"]

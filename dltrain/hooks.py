@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from types import FrameType
 from typing import Protocol
 
@@ -26,7 +27,7 @@ class Sitting:
     def __init__(self, config: Config, engine: Engine, run: Run, progress: Progress, console: Console) -> None:
         self.config, self.engine, self.run, self.progress, self.console = config, engine, run, progress, console
         self.feed = config.feed
-        self.horizon = config.horizon
+        self.horizon = replace(config.horizon, history=progress.history, higher=config.net.scores())
         self.began = time.monotonic() - progress.seconds
         self.saved_at = -1
         self.tested_at = -1

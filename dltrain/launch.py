@@ -12,6 +12,7 @@ from dltrain.console import Console, scores_text
 from dltrain.devices import backend, slow_kernels
 from dltrain.engine import Engine
 from dltrain.errors import ConfigError, Stopped
+from dltrain.fillers import symmetric
 from dltrain.hooks import Display, Ends, Guard, Sitting, Snapshots, Test
 from dltrain.marks import load
 from dltrain.progress import Best, Progress
@@ -78,7 +79,7 @@ def resume(path: str, settings: tuple[str, ...], device: str | None, console: Co
         saving.load(file, snapshot, engine)
         progress = Progress.restore(snapshot.run["progress"])
         engine.step_count, progress.reason = progress.forwards, None
-        run.cut_metrics(progress.iteration)
+        run.cut_metrics(progress.iteration, bool(progress.history) and progress.history[-1][0] == progress.iteration)
         if settings:
             run.write_config(config.values)
         announce(config, engine, run, console)
@@ -103,8 +104,9 @@ def resume(path: str, settings: tuple[str, ...], device: str | None, console: Co
 def refuse_changes(before: Config, after: Config) -> None:
     """A resumed run computes what it began; keys that would change the mathematics are named."""
     changed = sorted(differences(before.values, after.values))
-    policy = after.solver.lr_policy.type if after.solver and after.solver.lr_policy else "fixed"
-    free = {f"solver.{key}" for key in FREE_TO_CHANGE} - ({"solver.max_iter", "solver.max_epochs"} if policy == "poly" else set())
+    policies = [policy for _, policy in after.solver.policies] if after.solver else []
+    free = {f"solver.{key}" for key in FREE_TO_CHANGE}
+    free -= {"solver.max_iter", "solver.max_epochs"} if any(policy.to_the_end for policy in policies) else set()
     wrong = [key for key in changed if not any(key == word or key.startswith(word + ".") for word in {*free, "engine", "name"})]
     if wrong:
         raise ConfigError(f"--resume cannot change {', '.join(wrong)}: it would be another run; start one with dltrain train")
@@ -141,6 +143,9 @@ def announce(config: Config, engine: Engine, run: Run, console: Console) -> None
         console.note(f"note    {warning}")
     feed, size = config.feed, config.feed.batch_size("train")
     console.note(f"data    {feed.source.type}: " + ", ".join(f"{name} {len(rows):,}" for name, rows in feed.splits.items()))
+    alike = symmetric(config.net)
+    if alike:
+        console.note(f"note    {', '.join(alike)}: all values begin equal, so the units compute the same; give them filler: msra")
     plan = engine.plan_of(config.net.graph("train", (size,), "train"), update=True)
     console.note(table(config.net, size, plan))
 
@@ -157,11 +162,11 @@ def go(sitting: Sitting) -> dict[str, Any]:
         over = sitting.horizon.max_iter and progress.iteration >= sitting.horizon.max_iter
         reason = "max_iter" if over else train(sitting, [Guard(), Display(), test, ends, Snapshots()])
         progress.reason = reason
+        Snapshots.save(sitting)  # before a test off the beat, which a longer run would not have
         tested = progress.history and progress.history[-1][0] == progress.iteration
         if spec is not None and reason != "signal" and not tested:
             test.test(sitting)
             progress.reason = reason
-        Snapshots.save(sitting)
     finally:
         console.end()
         ends.restore()

@@ -8,10 +8,10 @@ from typing import Any
 
 from dltrain.errors import ConfigError, did_you_mean
 from dltrain.marks import Document, Key, Mark, load, parse
-from dltrain.registry import LAYERS, SOURCES
+from dltrain.registry import SOURCES
 
 MAIN = {"source": "type", "lr_policy": "type", "filler": "type", "then": "type",
-        "display": "interval", "test": "interval", "snapshot": "interval", "weights": "file"}  # fmt: skip
+        "display": "interval", "test": "interval", "snapshot": "interval", "weight_ema": "decay", "weights": "file"}  # fmt: skip
 SECTIONS = ("net", "data", "solver")
 
 
@@ -47,13 +47,7 @@ def is_file(path: Path) -> bool:
 
 
 def anchor(document: Document) -> None:
-    """Makes the paths of layers and source absolute: in a file they are relative to it, in --set to the working directory."""
-    lines = document.value.get("net") if isinstance(document.value, dict) else None
-    for index, line in enumerate(lines if isinstance(lines, list) else ()):
-        kind = line.get("type") if isinstance(line, dict) else None
-        for key in LAYERS[kind].paths if isinstance(kind, str) and kind in LAYERS else ():
-            if key in line:
-                line[key] = absolute(document, line[key], ("net", index, key))
+    """Makes the paths of a source absolute: in a file they are relative to it, on the command line to the working directory."""
     data = document.value.get("data") if isinstance(document.value, dict) else None
     given = data.get("source") if isinstance(data, dict) else None
     if not isinstance(given, dict):

@@ -141,16 +141,21 @@ class Run:
         writer.writerow(row)
         self.append("metrics.csv", text.getvalue())
 
-    def cut_metrics(self, iteration: int) -> None:
-        """Removes the rows after an iteration, and a row that was only half written."""
+    def cut_metrics(self, iteration: int, tested: bool) -> None:
+        """Removes the rows after a snapshot, one that was only half written, and a test that the snapshot does not know."""
         path = self.folder / "metrics.csv"
         if not path.exists():
             return
         head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        width = len(head.split(","))
-        kept = [
-            row for row in rows if row.endswith("\n") and len(row.split(",")) == width and int(row.split(",")[0]) <= iteration
-        ]
+        shown = head.rstrip("\n").split(",").index("train.loss")
+
+        def stays(row: str) -> bool:
+            cells = row.split(",")
+            if not row.endswith("\n") or len(cells) != len(head.split(",")) or int(cells[0]) > iteration:
+                return False
+            return int(cells[0]) < iteration or tested or cells[shown] != ""
+
+        kept = [row for row in rows if stays(row)]
         temporary = path.with_suffix(".tmp")
         temporary.write_text("".join([head, *kept]), encoding="utf-8")
         os.replace(temporary, path)

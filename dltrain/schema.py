@@ -69,9 +69,12 @@ def section(cls: type, more: Schema | None = None) -> Schema:
 def typed(known: Registry, common: Schema, always: list[str] | None = None) -> Schema:
     """A mapping whose `type` decides which further keys it has.  The common keys are described once."""
     rules = []
+    owned = {name: keys(cls) for name, cls in known.items()}
+    alike = next(iter(owned.values()), {}).items()
+    common = {key: value for key, value in alike if all(own.get(key) == value for own in owned.values())} | common
     for name, cls in known.items():
-        words = ["type", *common, *keys_of(cls)]
-        own = {key: value for key, value in keys(cls).items() if key not in common}
+        words = list(dict.fromkeys(["type", *common, *keys_of(cls)]))
+        own = {key: value for key, value in owned[name].items() if key not in common}
         then: Schema = {"properties": own, "propertyNames": {"enum": words}}
         then |= {"required": needed(cls)} if needed(cls) else {}
         rules.append({"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then})
@@ -121,8 +124,8 @@ def inline(made: Schema) -> Schema:
             found["items"] = found.pop("prefixItems")
         if found.get("type") in ("integer", "number"):
             return any_of(found, EXPRESSION)
-        if "interval" in found.get("properties", {}):  # a section with one main value takes it bare
-            return any_of(open_keys(found), found["properties"]["interval"])
+        for main in {"interval", "decay"} & set(found.get("properties", ())):  # a section with one main value takes it bare
+            return any_of(open_keys(found), found["properties"][main])
         return found
 
     inner: Schema = walk(made)

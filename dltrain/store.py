@@ -88,6 +88,7 @@ class Store:
                 Tensor(name, shape, "param", (self.w, start)), Tensor(f"{name}.grad", shape, "param_grad", (self.g, start))
             )
             found = Segment(layer, role, shape, start, spec, handle, spec.filler or FILLERS[filler](**keys))
+            found.filler.fits(shape)
             if found.frozen:
                 handle.grad = None
             self.segments[layer, role] = found

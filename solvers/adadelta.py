@@ -14,7 +14,7 @@ class AdaDelta(Solver):
     Zeiler 2012, arXiv:1212.5701, in Caffe's form (src/caffe/solvers/adadelta_solver.cpp).
     """
 
-    momentum: Share = 0.95
+    momentum: Share = 0.0
     delta: Positive = 1e-8
 
     slots = ("square", "step")

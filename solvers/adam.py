@@ -16,7 +16,7 @@ class Adam(Solver):
     Kingma & Ba, ICLR 2015, arXiv:1412.6980, section 2, last lines (src/caffe/solvers/adam_solver.cpp).
     """
 
-    momentum: Share = 0.9
+    momentum: Share = 0.0
     momentum2: Share = 0.999
     delta: Positive = 1e-8
 

@@ -221,7 +221,7 @@ FILTERED: Lines = [
     ("filter", "Filter", {"bottom": ["conv", "label", "select"]}),
     ("relu", "ReLU", {"bottom": "filter"}),
     ("ip", "InnerProduct", {"num_output": 3}),
-    ("loss", "SoftmaxWithLoss", {"bottom": ["ip", "filter.1"]}),
+    ("main", "SoftmaxWithLoss", {"bottom": ["ip", "filter.1"]}),
     ("side", "InnerProduct", {"num_output": 3, "bottom": "conv"}),
     ("also", "EuclideanLoss", {"bottom": ["side", "target"]}),
 ]
@@ -232,7 +232,7 @@ def test_a_net_with_a_cut_learns_as_if_it_had_none(make: Make, backend: Callable
     """Where all samples pass, a Filter is nothing."""
     plain = [line for line in FILTERED if line[0] != "filter"]
     plain = [
-        (name, kind, keys | {"bottom": {"relu": "conv", "loss": ["ip", "label"]}.get(name, keys.get("bottom"))})
+        (name, kind, keys | {"bottom": {"relu": "conv", "main": ["ip", "label"]}.get(name, keys.get("bottom"))})
         for name, kind, keys in plain
     ]
     cut, whole = make(FILTERED, backend()), make(plain, Reference(np.float64))
@@ -273,7 +273,8 @@ def test_each_number_of_samples_has_its_own_graph(make: Make) -> None:
 @pytest.mark.parametrize("field", ["data", "target"])
 def test_a_batch_that_is_not_finite_moves_nothing_and_neither_does_any_after_it(make: Make, poison: float, field: str) -> None:
     """And nobody hears a warning: that the step has failed is said by the flag."""
-    lines = [*STILL[:-1], ("also", "EuclideanLoss", {"bottom": ["ip", "target"]})]
+    main = ("main", "SoftmaxWithLoss", {"bottom": ["ip", "label"]})
+    lines = [*STILL[:-2], main, ("also", "EuclideanLoss", {"bottom": ["ip", "target"]})]
     engine = make(lines, momentum=0.9, weight_decay=0.01)
     step(engine, batch(8, 0))
     before = weights(engine)

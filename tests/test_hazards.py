@@ -37,7 +37,7 @@ LINES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("relu", "ReLU", {}, None),
     ("both", "Concat", {}, ["ip", "relu"]),
     ("head", "InnerProduct", {"num_output": 3}, None),
-    ("loss", "SoftmaxWithLoss", {}, ["head", "label"]),
+    ("main", "SoftmaxWithLoss", {}, ["head", "label"]),
     ("also", "EuclideanLoss", {}, ["head", "target"]),
 ]
 

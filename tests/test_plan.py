@@ -228,6 +228,7 @@ def moved(kind: str, x: tuple[int, ...], y: tuple[int, ...], **args: Any) -> tup
     ("cut", (1, 3, 4, 5), (1, 2, 4, 5), {"axis": 1, "start": 1}, True, False),
     ("cut", (1, 3, 4, 5), (1, 3, 2, 5), {"axis": 2, "start": 1}, False, True),
     ("cut", (1, 3, 1, 1), (1, 2, 1, 1), {"axis": 1, "start": 1}, True, True),
+    ("cut", (4, 1, 3), (4, 1, 3), {"axis": 1, "start": 0}, True, True),
     ("cut", (4, 3, 2, 2), (3, 3, 2, 2), {"axis": 0, "start": 1}, True, True),
 ])  # fmt: skip
 def test_a_move_becomes_a_view_exactly_where_the_order_in_memory_allows(
@@ -595,7 +596,7 @@ print(step_plan(lenet(8), cpu, 8).fingerprint, step_plan(net_of(*SMALL), cpu, 4)
 """
 SMALL = [("a", "InnerProduct", {"num_output": 3}), ("twice", "Eltwise", {"bottom": ["a", "a"]}), ("b", "TanH", {}),
          ("c", "Concat", {"bottom": ["b", "twice"]}), ("ip", "InnerProduct", {"num_output": 3}),
-         ("loss", "SoftmaxWithLoss", {"bottom": ["ip", "label"]}),
+         ("main", "SoftmaxWithLoss", {"bottom": ["ip", "label"]}),
          ("also", "EuclideanLoss", {"bottom": ["twice", "target"]})]  # fmt: skip
 
 

@@ -86,13 +86,22 @@ def test_every_reference_leads_somewhere() -> None:
     assert text.count('"$ref"') == sum(text.count(f'"#/definitions/{name}"') for name in SCHEMA["definitions"])
 
 
-def test_its_text_is_small() -> None:
-    assert len(json.dumps(SCHEMA, indent=2)) < 400_000
+def test_no_choice_is_offered_twice() -> None:
+    def walk(node: Any) -> None:
+        if isinstance(node, list):
+            for item in node:
+                walk(item)
+        elif isinstance(node, dict):
+            assert len(set(map(str, node.get("enum", ())))) == len(node.get("enum", ())), node["enum"]
+            walk(list(node.values()))
+
+    walk(SCHEMA)
 
 
-def test_the_command_prints_it() -> None:
+def test_the_command_prints_it_and_its_text_is_small() -> None:
     done = subprocess.run([sys.executable, "-m", "dltrain", "schema"], capture_output=True, text=True, check=True, cwd=ROOT)
     assert json.loads(done.stdout) == SCHEMA
+    assert len(done.stdout) < 400_000
     assert done.stderr == ""
 
 

@@ -24,7 +24,7 @@ def test_by_hand(descend: Any) -> None:
 
 
 def test_without_decay_it_is_adam(descend: Any) -> None:
-    one, other = descend(AdamW(base_lr=0.1), [1.0, -2.0]), descend(Adam(base_lr=0.1), [1.0, -2.0])
+    one, other = descend(AdamW(base_lr=0.1), [1.0, -2.0]), descend(Adam(base_lr=0.1, momentum=0.9), [1.0, -2.0])
     for _ in range(10):
         g = RNG.standard_normal(2)
         np.testing.assert_allclose(one.step(g), other.step(g), rtol=1e-6)

@@ -60,7 +60,7 @@ def channel_norm(x: In, mean: In, variance: In, scale: In, bias: In, y: Out, eps
 def channel_norm_dw(
     x: In, mean: In, variance: In, dy: In, dscale: Add, dbias: Add, total: Out, along: Out, eps: float
 ) -> None:  # fmt: skip
-    """Of each channel total = sum of dy, along = sum of dy (x - mean) / sqrt(variance + eps);   dbias += total, dscale += along"""
+    """Of each channel total = sum of dy, along = sum of dy (x - mean) / sqrt(variance + eps);   dbias += total, …"""
     sums = dy.sum(axis=others(x)), (dy * normal(x, mean, variance, eps)).sum(axis=others(x))
     for value, out in zip(sums, (total, along), strict=True):
         if out is not None:
