@@ -131,7 +131,10 @@ class Builder:
         if scored and self.graph.demand.phase != "deploy":
             return scored
         read = {self.resolve(ref).line for number in active if number not in scored for ref in self.lines[number].refs}
-        return [number for number in active if number not in read and number not in scored]
+        judges = [line.refs for line in self.lines if line.layer.kind != "layer"]  # a loss reads scores first, then labels
+        labels = {ref.line for refs in judges for ref in refs[1:]} - {ref.line for refs in judges for ref in refs[:1]}
+        left = labels if self.graph.demand.phase == "deploy" else set()
+        return [number for number in active if number not in read and number not in scored and number not in left]
 
     def blob(self, ref: Ref) -> Blob:
         """The blob that a ref stands for; fields of the source and numbers become inputs when first read."""

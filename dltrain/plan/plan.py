@@ -103,7 +103,9 @@ def make_plan(
     elide(plan, backend.order)
     before, after = plan.calls[: plan.pinned], plan.calls[plan.pinned :]
     if fast:
-        after = schedule(backend.fuse(after, plan.keep | {tensor for call in before for tensor in call.writes()}))
+        below = {tensor for call in before for tensor in call.writes()}
+        looked_into = set(plan.views) | {owner for owner, _ in plan.views.values()}  # read under another name, too
+        after = schedule(backend.fuse(after, plan.keep | below | looked_into))
     plan.calls = before + after
     plan.access = {call: backend.access(call) for call in plan.calls}
     if fast:

@@ -158,19 +158,23 @@ def mean_pool_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 def reshape(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     """Between an image, which is channels-last in memory, and a row of numbers in the logical order."""
     x, y = arrays.logical(call.args["x"]), arrays.logical(call.args["y"])
-    split_y = y.shape != x.shape and len(x.shape) < len(y.shape)
     kernels: list[Kernel] = []
     for _, low, high in cpu.spans(len(x)):
         source, target = x[low:high], y[low:high]
-        if split_y:
-            source = source.reshape(target.shape)
-        elif target.flags.c_contiguous:
-            target = target.reshape(source.shape)
+        seen_so, seen_as = seen(source, target.shape), seen(target, source.shape)
+        if seen_so is not None:
+            kernels.append(partial(np.copyto, target, seen_so))
+        elif seen_as is not None:
+            kernels.append(partial(np.copyto, seen_as, source))
         else:
             kernels.append(partial(copy_reshaped, target, source))
-            continue
-        kernels.append(partial(np.copyto, target, source))
     return Work(kernels)
+
+
+def seen(array: Any, shape: tuple[int, ...]) -> Any:
+    """The same memory in another shape; None where that would take a copy."""
+    made = array.reshape(shape)
+    return made if np.shares_memory(made, array) or not array.size else None
 
 
 def copy_reshaped(target: Any, source: Any) -> None:
@@ -184,7 +188,7 @@ def dropout(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     ratio, key = call.args["ratio"], tuple(np.uint64(word) for word in call.args["key"])
     planes = (len(x), prod(x.shape[1:-1]), x.shape[-1]) if x.ndim == 4 else (len(x), 1, prod(x.shape[1:]))
     flat_x, flat_y = x.reshape(planes), y.reshape(planes)
-    least, scale = np.uint64(np.uint32(ratio * 2**32)), np.float32(1 / (1 - np.float32(ratio)))
+    least, scale = np.uint64(np.uint32(ratio * 2**32)), np.float32(1 / (1 - ratio))
 
     def run(low: int, high: int) -> None:
         rows.dropout_planes(flat_x[low:high], flat_y[low:high], low, np.uint64(count[0]), key, least, scale)
