@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
+
 from dltrain.memory import Bound, Memory
 from dltrain.ops.backend import Kernel, Reference
 from dltrain.plan import Plan
@@ -28,7 +30,8 @@ class Program:
     def run(self) -> None:
         if self.pool is not None:
             self.pool.run(self.segments)
-        else:
+            return
+        with np.errstate(all="ignore"):  # what is not finite is looked for, and told, once
             for segment in self.segments:
                 for kernel in segment[0]:
                     kernel()
@@ -68,10 +71,11 @@ class Pool:
     def work(self, worker: int) -> None:
         assert self.segments is not None
         try:
-            for segment in self.segments:
-                for kernel in segment[worker]:
-                    kernel()
-                self.barrier.wait()
+            with np.errstate(all="ignore"):
+                for segment in self.segments:
+                    for kernel in segment[worker]:
+                        kernel()
+                    self.barrier.wait()
         except threading.BrokenBarrierError:
             pass
         except BaseException as error:

@@ -9,6 +9,7 @@ from dltrain.plan.plan import Plan
 from dltrain.tensor import Tensor
 
 Range = tuple[int, int]
+ARENA = object()  # the space that all tensors of the arena share
 
 
 @dataclass
@@ -49,17 +50,26 @@ class Replay:
         return owner is tensor or elided(self.plan, owner) & elided(self.plan, tensor) != set()
 
     def check_barrier(self, space: object, where: Range, part: object, written: bool, call: Call) -> None:
-        """Inside a segment two uses of a byte, one of them writing, must be of the same worker."""
-        for other_space, (low, high), other, before, name in self.touched:
-            if (
-                other_space is space
-                and low < where[1]
-                and where[0] < high
-                and (written or before)
-                and (part is None or part != other)
-            ):
+        """Inside a segment two uses of a byte, one of them writing, must be one worker's: the same part of one range."""
+        for other_space, other_where, other, before, name in self.touched:
+            alike = part is not None and part == other and where == other_where
+            if other_space is space and overlap(where, other_where) and (written or before) and not alike:
                 self.found.append(f"{call}: no barrier after {name}")
                 return
+
+    def check_outputs(self, call: Call) -> None:
+        """An output lies apart from every other argument, but for an input that the op gives away whole."""
+        uses = [(name, tensor, mode) for mode in ("in", "out", "add", "update") for name, tensor in call.uses(mode)]
+        for place, (out, tensor, mode) in enumerate(uses):
+            for other, rival, _ in uses[:place] if mode != "in" else ():
+                (space, where), (other_space, other_where) = memory(self.plan, tensor), memory(self.plan, rival)
+                given = other in call.op.shares.get(out, ()) and where == other_where
+                if space is other_space and overlap(where, other_where) and not given:
+                    self.found.append(f"{call}: {out} lies over {other}")
+
+
+def overlap(one: Range, other: Range) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def elided(plan: Plan, tensor: Tensor) -> set[Tensor]:
@@ -91,6 +101,7 @@ def hazards(plan: Plan) -> list[str]:
 
 def replay_call(replay: Replay, call: Call) -> None:
     plan, access = replay.plan, replay.plan.access[call]
+    replay.check_outputs(call)
     uses = [(name, tensor, mode) for mode in ("in", "out", "add", "update") for name, tensor in call.uses(mode)]
     for name, tensor, mode in uses:
         where = plan.extent(tensor)
@@ -108,4 +119,4 @@ def memory(plan: Plan, tensor: Tensor) -> tuple[object, Range]:
     """Where a tensor lies: bytes of the arena, or elements of an array of its own."""
     where = plan.extent(tensor)
     owner, low, high = plan.part(tensor)
-    return (owner, (low, high)) if where is None else ("arena", where)
+    return (owner, (low, high)) if where is None else (ARENA, where)

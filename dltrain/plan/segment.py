@@ -46,7 +46,8 @@ class Use:
     def meets(self, other: Use) -> bool:
         """True where both touch an element, one writes, and the workers' parts differ (or cannot be told apart)."""
         apart = self.high <= other.low or other.high <= self.low
-        return not apart and (self.written or other.written) and (self.part is None or self.part != other.part)
+        alike = self.part is not None and (self.part, self.low, self.high) == (other.part, other.low, other.high)
+        return not apart and (self.written or other.written) and not alike
 
 
 def segment(plan: Plan) -> list[list[Call]]:
