@@ -137,14 +137,19 @@ def typos(word: str) -> list[str]:
     return [typo for typo in dict.fromkeys(dropped + swapped) if typo and typo != word]
 
 
-@pytest.mark.parametrize(
-    ("place", "key"), [pytest.param(place, key, id=f"{place.what}-{key}") for place in PLACES for key in place.keys]
-)
-def test_a_key_that_is_one_letter_off_is_told_once_with_the_right_one(place: Place, key: str) -> None:
-    for typo, told in place.told({typo: 1 for typo in typos(key) if typo not in place.keys}).items():
-        right = [other for other in place.keys if typo in typos(other) or other in typos(typo)]
-        assert len(told) == 1, (typo, told)
-        assert re.search(rf"unknown (key|section) '{typo}'; did you mean '({'|'.join(right)})'\?$", told[0])
+@pytest.mark.parametrize("place", [pytest.param(place, id=place.what) for place in PLACES])
+def test_each_key_that_is_one_letter_off_is_told_once_with_the_right_one(place: Place) -> None:
+    """All keys of a section at once, each misspelt in every way that drops a letter or swaps two."""
+    wrong = {typo: key for key in place.keys for typo in typos(key) if typo not in place.keys}
+    said = [
+        re.search(r"unknown (?:key|section) '(\w*)'; (.*)$", message)
+        for message in place.read(dict.fromkeys(wrong, 1)).mistakes.values()
+    ]
+    told = [(found[1], found[2]) for found in said if found is not None and found[1] in wrong]
+    assert sorted(typo for typo, _ in told) == sorted(wrong)
+    for typo, way_out in told:
+        right = [key for key in place.keys if typo in typos(key) or key in typos(typo)]
+        assert way_out in [f"did you mean '{key}'?" for key in right], typo
 
 
 @pytest.mark.parametrize(("known", "name"), [pytest.param(known, name, id=f"{known.kind} {name}") for known in
@@ -376,8 +381,8 @@ def test_what_is_not_yet_built_says_so_once(old: str, new: str, told: str) -> No
 
 
 # --- anything may stand anywhere ---
-FEW: list[Any] = [None, True, -1, "x", [], {}, {"type": []}]
-JUNK: list[Any] = [*FEW, 2.5, 1e300, float("nan"), "", "$x", "é" * 300, [[]], ["x"], {"x": 1}]
+FEW: list[Any] = [None, True, "x", [], {"type": []}]
+JUNK: list[Any] = [*FEW, -1, float("nan"), "$x", "é" * 300, [[]], {}]
 FULL = """\
 version: 1
 name: t

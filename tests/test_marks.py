@@ -178,10 +178,9 @@ def test_aliases_that_grow_without_end_are_refused(name: str, monkeypatch: pytes
     assert re.fullmatch(r"net\.yaml:\d+:\d+: the text grows without end here .+; write it out", refusal(LAUGHS[name]))
 
 
-@pytest.mark.parametrize("name", ["lists", "mappings"])
-def test_a_billion_laughs_are_refused_in_seconds_and_within_a_gibibyte(name: str, tmp_path: Path) -> None:
+def test_a_billion_laughs_are_refused_in_seconds_and_within_a_gibibyte(tmp_path: Path) -> None:
     file = tmp_path / "laughs.yaml"
-    file.write_text(LAUGHS[name])
+    file.write_text(LAUGHS["mappings"])  # the deepest
     code = (
         "import resource, sys\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30)), resource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
