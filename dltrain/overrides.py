@@ -20,23 +20,31 @@ def include(document: Document) -> None:
     if not isinstance(document.value, dict):
         return
     for section in SECTIONS:
-        value = document.value.get(section)
-        if not isinstance(value, str):
-            continue
-        path = Path(absolute(document, value, (section,)))
-        if not is_file(path):
-            document.wrong((section,), f"{section}: there is no file {str(path)[:300]}; give a path relative to this file")
-            document.lost.add(section)
-            del document.value[section]
-            continue
-        other = load(path)
-        whole = isinstance(other.value, dict) and section in other.value
-        start: Key = (section,) if whole else ()
-        document.value[section] = other.value[section] if whole else other.value
-        for marks, more in ((document.marks, other.marks), (document.keys, other.keys)):
-            marks.update({(section, *key[len(start) :]): mark for key, mark in more.items() if key[: len(start)] == start})
-        for _, line, column, words in other.mistakes:
-            document.note(Mark(other.file, line, column), words)
+        seen: list[Path] = []
+        while isinstance(document.value.get(section), str):
+            path = Path(absolute(document, document.value[section], (section,)))
+            trouble = f"there is no file {str(path)[:300]}; give a path relative to this file" if not is_file(path) else ""
+            if path in seen:
+                trouble = f"{path.name} leads back to itself; write the section out in one of the files"
+            if trouble:
+                document.wrong((section,), f"{section}: {trouble}")
+                document.lost.add(section)
+                del document.value[section]
+                break
+            seen.append(path)
+            take(document, section, path)
+
+
+def take(document: Document, section: str, path: Path) -> None:
+    """Puts a section of another file in its place, with the marks that it has there."""
+    other = load(path)
+    whole = isinstance(other.value, dict) and section in other.value
+    start: Key = (section,) if whole else ()
+    document.value[section] = other.value[section] if whole else other.value
+    for marks, more in ((document.marks, other.marks), (document.keys, other.keys)):
+        marks.update({(section, *key[len(start) :]): mark for key, mark in more.items() if key[: len(start)] == start})
+    for _, line, column, words in other.mistakes:
+        document.note(Mark(other.file, line, column), words)
 
 
 def is_file(path: Path) -> bool:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, is_dataclass
-from itertools import product
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import dltrain.catalogue  # noqa: F401  fills the registries
-from dltrain import config, registry, sections
-from dltrain.checks import check, choices, choose, keys_of, show
+from dltrain import config, sections
+from dltrain.checks import check, choose, keys_of, show
 from dltrain.errors import ConfigError, DltrainError
 from dltrain.lines import read_line
 from dltrain.marks import Document, parse
@@ -499,14 +498,6 @@ def test_long_values_are_cut() -> None:
     assert show("x" * 100) == "'" + "x" * 56 + "…"
     assert show(list(range(100))).startswith("[0, 1, 2, ") and len(show(list(range(100)))) == 58
     assert show({"a": None, "b": True, "ü": "é"}) == '{"a": null, "b": true, "ü": "é"}'
-
-
-def test_every_choice_of_a_dataclass_has_its_registry() -> None:
-    for place, (name, mark) in product(
-        PLACES, [("lr_policy", "POLICIES"), ("filler", "FILLERS"), ("source", "SOURCES"), ("transform", "TRANSFORMS")]
-    ):
-        found = {key: getattr(registry, chosen.registry) for cls in place.classes for key, chosen in choices(cls).items()}
-        assert found.get(name, getattr(registry, mark)) is getattr(registry, mark)
 
 
 def test_a_value_that_is_no_mapping_is_refused() -> None:

@@ -280,6 +280,29 @@ def test_an_included_file_is_found_from_where_its_includer_lies(tmp_path: Path, 
         assert len(config.read(path).net.lines) == 5
 
 
+def test_an_included_config_may_itself_name_a_file(tmp_path: Path) -> None:
+    """`net: lenet_mnist.yaml` takes its section of that name, which says `net: lenet.yaml`, seen from there."""
+    write(tmp_path / "deep" / "deeper", small=NET)
+    write(tmp_path / "deep", other=RUN.replace("NET", "deeper/small.yaml"))
+    write(tmp_path, run=RUN.replace("NET", "deep/other.yaml"))
+    assert len(config.read(tmp_path / "run.yaml").net.lines) == 5
+
+
+def test_files_that_name_each_other_in_a_circle_are_refused_once(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        run=RUN.replace("NET", "other.yaml"),
+        other=RUN.replace("NET", "run.yaml"),
+        alone=RUN.replace("NET", "alone.yaml"),
+    )
+    for name in ("run", "alone"):
+        with pytest.raises(ConfigError) as caught:
+            config.read(tmp_path / f"{name}.yaml")
+        told = str(caught.value).splitlines()
+        assert len(told) == 1, told
+        assert re.match(rf"{re.escape(str(tmp_path))}/\w+\.yaml:2:6: net: .+; .+", told[0])
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_mistake_in_an_included_file_points_into_it(whole: bool, tmp_path: Path) -> None:
     wrong = changed("num_output: 10", "num_ouput: 10, num_output: 10")
