@@ -153,7 +153,7 @@ def step(known: registry.Registry, mapping: dict[str, Any]) -> dict[str, Any]:
 def said_twice(known: registry.Registry, mapping: dict[str, Any]) -> str | None:
     """The main key of a step, where it stands beside its value: {scale: 2, value: 3}."""
     name = next(iter(mapping), None)
-    if known is not registry.TRANSFORMS or "type" in mapping or name not in known:
+    if known is not registry.TRANSFORMS or "type" in mapping or name is None or name not in known:
         return None
     main = keys_of(known[name])[0]
     return main if main in mapping and main != name and mapping[name] not in (None, True) else None

@@ -695,16 +695,8 @@ class Grown:
         shape = self.blobs[bottom]
         like = [name for name, other in self.blobs.items() if other == shape]
         along = [name for name, other in self.blobs.items() if other[1:] == shape[1:]]
-        kinds = [
-            "ReLU",
-            "ReLU",
-            "TanH",
-            "Dropout",
-            "Eltwise",
-            "Concat",
-            "InnerProduct",
-            *["Convolution", "Pooling"] * 2 * (len(shape) == 3),
-        ]
+        flat = ["ReLU", "ReLU", "TanH", "Dropout", "Softmax", "Eltwise", "Concat", "InnerProduct"]
+        kinds = [*flat, "Flatten", *["Convolution", "Pooling"] * 2] if len(shape) == 3 else flat
         kind = self.pick(*kinds)
         match kind:
             case "Convolution":
@@ -738,7 +730,9 @@ class Grown:
                 self.add(kind, (out,), num_output=out, bottom=bottom)
             case "Eltwise":
                 chosen = [bottom, self.pick(*like), *([self.pick(*like)] if self.pick(True, False) else [])]
-                self.add(kind, shape, bottom=chosen, operation=self.pick("sum", "sum", "prod"))
+                self.add(kind, shape, bottom=chosen, operation=self.pick("sum", "sum", "prod", "max"))
+            case "Flatten":
+                self.add(kind, (int(np.prod(shape)),), bottom=bottom)
             case "Concat":
                 other = self.pick(*along)
                 self.add(kind, (shape[0] + self.blobs[other][0], *shape[1:]), bottom=[bottom, other])
