@@ -46,6 +46,7 @@ def keys_of(cls: type) -> list[str]:
     return [field.name for field in fields(cls) if field.init]
 
 
+@cache
 def takes_null(cls: type, name: str) -> bool:
     """True for a section, or a key without a value of its own: null switches it off.  Elsewhere null means the default."""
     return type(None) in get_args(get_type_hints(cls)[name])

@@ -43,7 +43,7 @@ class Layer:
     kind: ClassVar[Literal["layer", "loss", "metric"]] = "layer"
     random: ClassVar[bool] = False  # draws random numbers
     rectifies: ClassVar[bool] = False  # passes about half of what it reads, so what makes it should be twice as varied
-    cuts: ClassVar[bool] = False  # its top's size depends on data: forward writes self.rows, setup reads self.kept
+    cuts: ClassVar[bool] = False  # its top's size depends on data: measure(*bottoms) writes self.rows, setup reads self.kept
     more_tops: ClassVar[tuple[str, ...]] = ()  # roles of the tops after the first, made only if read
     topless: ClassVar[bool] = False  # has no top: nobody can read it
     fixed: ClassVar[tuple[str, ...]] = ("label", "weight")  # bottoms that never get a gradient

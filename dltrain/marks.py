@@ -15,7 +15,7 @@ from dltrain.errors import ConfigError, Mistakes
 Key = tuple[str | int, ...]  # the way to a value: ("net", 2, "kernel_size")
 
 MAX_DEPTH = 60
-MAX_VALUES = 1_000_000  # aliases expanded: a small text must not become a large object
+MAX_VALUES = 100_000  # aliases expanded: a small text must not become a large object
 
 
 @dataclass(frozen=True)

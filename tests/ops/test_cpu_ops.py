@@ -750,6 +750,15 @@ def test_a_label_that_is_no_class_is_nan_and_reaches_no_other_memory(cpus: list[
     np.testing.assert_array_equal(hit, [NAN, 1])
 
 
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_score_that_is_nan_is_never_right(cpus: list[Cpu], backend: str) -> None:
+    """Or a net that has failed would be the best so far."""
+    x = np.array([[NAN, NAN, NAN], [NAN, 1, 2], [3, NAN, 2], [1, 2, 3]], np.float32)
+    label = np.array([0, 0, 0, 2], np.int32)
+    case = Case({"x": x, "label": label, "weight": None, "hit": Shape((4,)), "axis": 1, "top_k": 1, "ignore": None})
+    assert compute("hits", case, Reference() if backend == "reference" else cpus[0])["hit 0"].tolist() == [0, 0, 0, 1]
+
+
 # --- who divides what ---
 @settings(max_examples=100, deadline=None)
 @given(size=some.integers(0, 300), step=some.integers(1, 40))
