@@ -78,7 +78,7 @@ def hit_rows(x, label, ignore, top_k, hit):
             continue
         own, rivals = x[r, k], -1
         for c in range(x.shape[1]):
-            rivals += 1 if x[r, c] >= own else 0
+            rivals += 0 if x[r, c] < own else 1  # NaN is no less than anything
         hit[r] = F(1.0) if rivals < top_k else F(0.0)
 
 

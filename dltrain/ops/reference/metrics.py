@@ -14,7 +14,7 @@ def hits(x: In, label: In, weight: In, hit: Out, axis: int, top_k: int, ignore: 
     """hit = weight where fewer than top_k other classes score at least as high as the label's (ties count against), else 0"""
     w = places(label, weight, ignore, x.dtype)
     own = np.expand_dims(taken(x, label, w, axis), axis)
-    rivals = (x >= own).sum(axis=axis) - 1
+    rivals = np.logical_not(x < own).sum(axis=axis) - 1  # NaN is no less than anything: a net that has failed is not right
     hit[...] = np.where(rivals < top_k, w, 0)
 
 
