@@ -135,11 +135,12 @@ class Feed:
         return out
 
     def order(self, epoch: int) -> Any:
-        """The permutation of one epoch of train."""
-        if epoch not in self.orders:
-            self.orders = {old: order for old, order in self.orders.items() if old >= epoch - 2}
-            self.orders[epoch] = philox.permutation(philox.key(self.seed, "order"), epoch, len(self.splits["train"]))
-        return self.orders[epoch]
+        """The permutation of one epoch of train.  The dictionary is replaced, never changed: another thread may be reading it."""
+        found = self.orders.get(epoch)
+        if found is None:
+            found = philox.permutation(philox.key(self.seed, "order"), epoch, len(self.splits["train"]))
+            self.orders = {old: order for old, order in self.orders.items() if abs(old - epoch) <= 2} | {epoch: found}
+        return found
 
     def train_batch(self, number: int) -> Arrays:
         """The batch `number` of the endless stream; the next ones are begun in the background."""

@@ -183,7 +183,7 @@ def check_backend(
     pairs += [(f"gradient by bottom {i}", a, b) for i, (a, b) in enumerate(zip(expected[1], found[1], strict=True))]
     pairs += [(f"gradient by {role}", a, found[2][role]) for role, a in expected[2].items()]
     for name, a, b in pairs:
-        if a is not None and np.abs(a - b).max(initial=0) > tolerance * max(np.abs(a).max(initial=0), 1e-30):
+        if a is not None and not np.abs(a - b).max(initial=0) <= tolerance * max(np.abs(a).max(initial=0), 1e-30):
             error = np.abs(a - b).max() / np.abs(a).max()
             raise CheckFailed(f"{layer}: {backend.name} differs from the reference by {error:.2g} in {name}")
 
