@@ -97,7 +97,7 @@ def image(snapshot: Snapshot) -> Any:
         return file.id.get_file_image()
 
 
-def read(path: Path, verify: bool = True) -> Snapshot:
+def read(path: Path) -> Snapshot:
     """Reads a snapshot and holds it against its digest; SnapshotError for anything that is not a whole one."""
     attributes = read_attributes(path)
     if attributes.get("dltrain") != FORMAT:
@@ -107,7 +107,7 @@ def read(path: Path, verify: bool = True) -> Snapshot:
         made = Snapshot(arrays, json.loads(arrays.pop("run").tobytes().decode()))
     except (KeyError, ValueError) as error:
         raise SnapshotError(f"{path}: is damaged: its record of the run cannot be read ({error})") from None
-    if verify and made.digest != attributes.get("digest"):
+    if made.digest != attributes.get("digest"):
         raise SnapshotError(f"{path}: is damaged: its content does not match its digest")
     return made
 
