@@ -1,8 +1,9 @@
-"""Fetches a file from the first mirror that has it: resumed where it broke off, checked by its SHA-256, in place at once."""
+"""Fetches a file from the first mirror that has it: resumed where it broke off, checked by its sum, in place at once."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,16 @@ class Remote:
 
     name: str
     size: int
-    sha256: str
+    sum: str  # of its bytes: SHA-256 in hex digits, or md5:…
+
+    @property
+    def algorithm(self) -> str:
+        return self.sum.partition(":")[0] if ":" in self.sum else "sha256"
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file has the bytes that it should."""
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, self.algorithm).hexdigest() == self.sum.rpartition(":")[2]
 
 
 class Unreachable(Exception):
@@ -71,10 +81,10 @@ def from_mirror(remote: Remote, mirror: str, folder: Path) -> Path:
         begun = part.exists()
         try:
             url = f"{mirror.rstrip('/')}/{remote.name}"
-            return Path(pooch.retrieve(url, f"sha256:{remote.sha256}", remote.name, folder, downloader=Resuming(remote, part)))
+            return Path(pooch.retrieve(url, f"{remote.algorithm}:{remote.sum.rpartition(':')[2]}", remote.name, folder, downloader=Resuming(remote, part)))
         except ValueError:  # pooch's word for a wrong hash; it has removed the file
             continue
-    raise Unreachable("gave a file with another SHA-256")
+    raise Unreachable(f"gave a file with another {'SHA-256' if remote.algorithm == 'sha256' else 'MD5'}")
 
 
 @dataclass

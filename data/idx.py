@@ -1,11 +1,14 @@
-"""IDX, the file format of MNIST: a few words of header, then bytes.  Plain or gzipped, and hostile until checked."""
+"""IDX, the file format of MNIST: a few words of header, then bytes.  Plain, gzipped or in a zip; hostile until checked."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import os
+import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,33 +16,50 @@ from typing import Any
 import numpy as np
 
 from dltrain.errors import DataError
-from dltrain.source import Shape
+from dltrain.source import ANY_SIZE, Shape
 
 BYTES = 0x08  # the type code of unsigned bytes, the only type that is read
 CHUNK = 1 << 20
 RATIO = 1032  # deflate cannot make more than this many bytes of one
 
 
-def read_idx(path: Path, shape: tuple[int, ...]) -> Any:
+def read_idx(path: Path, shape: tuple[int, ...], member: str | None = None) -> Any:
     """The unsigned bytes of an IDX file as an array of `shape`; DataError where it holds anything else.
 
     header   0, 0, the type 0x08, the number of axes; then the size of each axis in 4 bytes, the highest first
+
+    An axis of ANY_SIZE is as long as the header says.  `member` is a file inside of a zip.
     """
-    expected = f"expected an IDX file of {Shape(shape)} bytes, plain or .gz; get the file again"
+    where = f"{path}: {member}" if member else str(path)
+    sizes = str(Shape(shape)).replace(str(ANY_SIZE), "any")
+    expected = f"expected an IDX file of {sizes} bytes, plain or .gz; get the file again"
     if not os.path.isfile(path):
-        raise DataError(f"{path}: there is no such file; {expected}")
+        raise DataError(f"{where}: there is no such file; {expected}")
     try:
-        with open(path, "rb") as raw:
-            size = path.stat().st_size
+        with opened(path, member) as (raw, size):
             packed = raw.peek(2)[:2] == b"\x1f\x8b"  # the content decides, not the name: browsers unpack and keep the .gz
             with gzip.GzipFile(fileobj=raw) if packed else raw as stream:
                 return read_checked(stream, shape, size * RATIO if packed else size)
     except ValueError as error:
-        raise DataError(f"{path}: {error}; {expected}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: is damaged or cut short ({error}); {expected}") from None
+        raise DataError(f"{where}: {error}; {expected}") from None
+    except KeyError:
+        raise DataError(f"{where}: there is no such file in the archive; {expected}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise DataError(f"{where}: is damaged or cut short ({error}); {expected}") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {expected}") from None
+        raise DataError(f"{where}: cannot be read ({error.strerror or error}); {expected}") from None
+
+
+@contextmanager
+def opened(path: Path, member: str | None) -> Iterator[tuple[Any, int]]:
+    """A stream of a file, or of one in a zip, and how many bytes it has at most."""
+    if member is None:
+        with open(path, "rb") as raw:
+            yield raw, path.stat().st_size
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(member) as inner:
+        info = archive.getinfo(member)
+        yield inner, min(info.file_size, info.compress_size * RATIO)
 
 
 def read_checked(stream: io.BufferedIOBase, shape: tuple[int, ...], most: int) -> Any:
@@ -53,7 +73,7 @@ def read_checked(stream: io.BufferedIOBase, shape: tuple[int, ...], most: int) -
     if len(header) < 4 * len(shape):
         raise ValueError("ends within its header")
     sizes = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(0, len(header), 4))
-    if sizes != shape:
+    if any(want not in (size, ANY_SIZE) for want, size in zip(shape, sizes)) or not all(sizes):
         raise ValueError(f"says that it holds {Shape(sizes)} bytes")
     if 4 + len(header) + prod(sizes) > most:
         raise ValueError("is too short for what its header says")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from dltrain.errors import Refusal
 from dltrain.fields import Finite, PerAxis, spread
-from dltrain.source import Arrays, Draw, Shape, Step, transform
+from dltrain.source import Arrays, Draw, Shape, Step, Training, transform
 
 Phase = Literal["train", "test"]
 
@@ -53,7 +52,7 @@ class Resize(Step):
     phase: Phase | None = None
     top: str | None = None
 
-    def setup(self, x: Shape, training: Callable[[], Any]) -> Shape:
+    def setup(self, x: Shape, training: Training) -> Shape:
         size = image_size("resize", self.size, x)
         if x.dtype == "index" and self.mode == "bilinear":
             raise Refusal("mode", "resize: cannot mix classes; write mode: nearest")
@@ -106,7 +105,7 @@ class Crop(Step):
     phase: Phase | None = None
     top: str | None = None
 
-    def setup(self, x: Shape, training: Callable[[], Any]) -> Shape:
+    def setup(self, x: Shape, training: Training) -> Shape:
         self.window = h, w = image_size("crop", self.size, x)
         if h > x[1] or w > x[2]:
             raise Refusal("size", f"crop: {h} x {w} is larger than the image, {x[1]} x {x[2]}; resize it first")
@@ -133,7 +132,7 @@ class Mirror(Step):
     phase: Phase | None = None
     top: str | None = None
 
-    def setup(self, x: Shape, training: Callable[[], Any]) -> Shape:
+    def setup(self, x: Shape, training: Training) -> Shape:
         need_image("mirror", x)
         return x
 
@@ -157,7 +156,7 @@ class Scale(Step):
     phase: Phase | None = None
     top: str | None = None
 
-    def setup(self, x: Shape, training: Callable[[], Any]) -> Shape:
+    def setup(self, x: Shape, training: Training) -> Shape:
         need_numbers("scale", x)
         return x
 
@@ -195,7 +194,7 @@ class Mean(Step):
     def __post_init__(self) -> None:
         self.computed: Any = None  # float32, the field's shape or (C, 1, …)
 
-    def setup(self, x: Shape, training: Callable[[], Any]) -> Shape:
+    def setup(self, x: Shape, training: Training) -> Shape:
         need_numbers("mean", x)
         channels, ones = (x[0], [1] * (len(x) - 1)) if x else (1, [])
         if isinstance(self.value, tuple):
@@ -206,7 +205,11 @@ class Mean(Step):
         shape = tuple(x) if self.value == "image" or not x else (channels, *ones)
         if self.computed is None:
             axes = 0 if self.value == "image" else (0, *range(2, len(x) + 1))
-            self.computed = training().mean(axis=axes, dtype=np.float64).astype(np.float32).reshape(shape)
+            total, count = np.zeros(()), 0
+            for part in training():
+                total = total + part.sum(axis=axes, dtype=np.float64)
+                count += part.size // np.prod(shape, dtype=int)
+            self.computed = (total / count).astype(np.float32).reshape(shape)
         if self.computed.shape != shape:
             raise Refusal("", f"mean: computed for {Shape(self.computed.shape)}, but this field is {x}")
         self.mean = self.computed

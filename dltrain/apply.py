@@ -17,7 +17,7 @@ from dltrain.run import Run
 
 
 def trained(
-    path: str, weights: str | None, split: str, settings: tuple[str, ...], device: str | None
+    path: str, weights: str | None, split: str, settings: tuple[str, ...], device: str | None, console: Console
 ) -> tuple[Config, Engine, Path]:
     """The config, an engine with trained weights in it, and the file they came from; never random weights."""
     run = Run.find(Path(path))
@@ -30,6 +30,7 @@ def trained(
     config = configs.read(run.config if run else path, settings, need_solver=False, saved=saving.transforms(made))
     if split not in config.feed.splits:
         raise ConfigError(f"--split {split}: there is no such split; {did_you_mean(split, config.feed.splits)}")
+    config.feed.note = console.note
     engine = engine_of(config, device, with_solver=False)
     saving.load(file, made, engine, weights_only=True)
     return config, engine, file
@@ -37,7 +38,7 @@ def trained(
 
 def test(path: str, split: str, weights: str | None, settings: tuple[str, ...], device: str | None, console: Console) -> None:
     """dltrain test"""
-    config, engine, file = trained(path, weights, split, settings, device)
+    config, engine, file = trained(path, weights, split, settings, device, console)
     try:
         if not config.net.scores():
             raise ConfigError(f"{path}: nothing to score: the net has no loss and no metric in phase test")
@@ -68,7 +69,7 @@ def extract_features(
     console: Console,
 ) -> None:
     """dltrain extract-features"""
-    config, engine, file = trained(path, weights, split, settings, device)
+    config, engine, file = trained(path, weights, split, settings, device, console)
     try:
         features.check(engine, blobs, Path(out))
         console.note(f"weights {file}")

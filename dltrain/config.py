@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from dltrain.checks import check, keys_of, show
-from dltrain.errors import ConfigError, DataError, Refusal, did_you_mean, nearest
+from dltrain.errors import ConfigError, did_you_mean, nearest
 from dltrain.feed import Feed
-from dltrain.fields import Span
+from dltrain.fields import Moving, Span, moving
 from dltrain.lines import read_lines, read_rules, unused_rules
 from dltrain.marks import Document, Key, load
 from dltrain.net import Net
-from dltrain.overrides import absolute, anchor, include, override
-from dltrain.registry import SOLVERS
-from dltrain.sections import NOT_YET, DataKeys, EngineKeys, Loop, Top, Weights
-from dltrain.solver import Horizon, Solver
+from dltrain.overrides import absolute, include, override
+from dltrain.policy import Horizon, based
+from dltrain.registry import POLICIES, SOLVERS
+from dltrain.sections import NOT_YET, EngineKeys, Loop, Top, Weights
+from dltrain.solver import Solver
+from dltrain.supply import anchor, read_feed
 from dltrain.wiring import ANY
 
 TOP = ("version", "name", "seed", "data", "net", "weights", "solver", "engine")
@@ -108,10 +110,10 @@ def read(
     given = value["net"] if isinstance(value.get("net"), list) else []
     names = [item.get("name") if isinstance(item, dict) else None for item in given]
     broken = {ANY if name is None else str(name) for name in names} - {line.name for line in lines}
-    whole = feed is not None and len(lines) == len(given)
     fields = dict(feed.fields) if feed else {}
     net = Net(lines if feed else [], fields, feed.batch_size("train") if feed else 1, top.seed, document.wrong, broken)
-    if whole:
+    net.sequences = feed.trims if feed else ()
+    if feed is not None and len(lines) == len(given):
         unused_rules(document, rules, [part.name for part in net.store.segments.values()])
     made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine, weights)  # type: ignore[arg-type]
     if feed is not None and loop is not None and isinstance(value.get("solver"), dict):
@@ -149,8 +151,24 @@ def read_solver(document: Document, value: Any, needed: bool) -> tuple[Solver | 
     meant = SOLVERS[nearest(kind, SOLVERS) or "SGD"]  # its keys are checked all the same
     loop = check(document, Loop, {key: item for key, item in value.items() if key in LOOP_KEYS}, ("solver",), "solver")
     rule = {key: item for key, item in value.items() if key not in LOOP_KEYS and key not in ("type", "param")}
+    moved = {key: read_moving(document, mark, rule[key], ("solver", key), f"solver ({meant.type}): {key}")
+             for key, mark in moving(meant).items() if isinstance(rule.get(key), dict)}  # fmt: skip
+    rule |= dict.fromkeys(moved, 0)
     solver = check(document, meant, rule, ("solver",), f"solver ({meant.type})", ["type", *LOOP_KEYS])
-    return solver if known else None, loop
+    for key, policy in moved.items() if solver is not None else ():
+        setattr(solver, key, policy)
+    return solver if known and None not in moved.values() else None, loop
+
+
+def read_moving(document: Document, mark: Moving, value: dict[str, Any], path: Key, what: str) -> Any:
+    """The policy that stands in the place of a number: {type: poly, base: 0.9, power: 1}"""
+    kind = value.get("type")
+    if not isinstance(kind, str) or kind not in POLICIES:
+        says = "needs 'type'" if kind is None else f"unknown policy {show(kind)}"
+        document.wrong((*path, "type"), f"{what}: {says}; {did_you_mean(kind or '', POLICIES)}")
+        return None
+    rest = {key: item for key, item in value.items() if key != "type"}
+    return check(document, based(POLICIES[kind], mark), rest, path, f"{what} ({kind})")
 
 
 def read_weights(document: Document, value: Any) -> Weights | None:
@@ -163,38 +181,6 @@ def read_weights(document: Document, value: Any) -> Weights | None:
         made.file = tuple(absolute(document, file, ("weights", "file")) for file in made.file)
         document.value["weights"] = {"file": list(made.file), "fresh": list(made.fresh)}
     return made
-
-
-def read_feed(document: Document, value: Any, seed: int, saved: Any) -> tuple[Feed | None, DataError | None]:
-    """The data section, with its source opened (the net cannot be checked without shapes), and what is wrong with the data."""
-    if "data" in document.lost:
-        return None, None
-    if not isinstance(value, dict):
-        document.wrong(("data",) if value is not None else (), "config: needs data; add data: {source: digits, batch_size: 64}")
-        return None, None
-    value = dict(value)
-    for word in set(value) & set(NOT_YET["data"]):
-        document.wrong(("data", word), f"data: '{word}' is not yet built; leave it out", key=True)
-        del value[word]
-    given_back = "val" in value and value["val"] is None
-    for split in ("train", "val", "test"):
-        for word in set(value.get(split) or ()) & set(NOT_YET["split"]) if isinstance(value.get(split), dict) else ():
-            document.wrong(("data", split, word), f"data: {split}: '{word}' is not yet built; leave it out", key=True)
-            value[split] = {key: item for key, item in value[split].items() if key != word}
-    keys = check(document, DataKeys, value, ("data",), "data")
-    if keys is None:
-        return None, None
-    feed = Feed(keys, seed)
-    try:
-        feed.open(given_back, saved)
-    except Refusal as refusal:
-        first, *rest = refusal.key.split(".")
-        path: Key = ("data", "transform", int(first), *rest) if first.isdigit() else ("data", first, *rest)
-        document.wrong(path, f"data: {refusal}")
-        return None, None
-    except DataError as error:
-        return None, error  # what is wrong in the text is told first
-    return feed, None
 
 
 def check_loop(config: Config, broken: set[str]) -> None:
@@ -232,6 +218,14 @@ def check_loop(config: Config, broken: set[str]) -> None:
     elif ANY not in broken:
         for keys, name in chosen:
             check_score(config, name, ("solver", *keys), [*net.scores(), *broken])
+    check_courses(config)
+
+
+def check_courses(config: Config) -> None:
+    """Numbers that their policies lead out of bounds.  Asked only where the lengths of the run are right."""
+    if config.solver is not None and not config.document.mistakes:
+        for keys, words in config.solver.strays(config.horizon):
+            config.document.wrong(("solver", *keys), f"solver: {words}")
 
 
 def decided_by(config: Config) -> Iterator[tuple[Key, str]]:

@@ -13,7 +13,7 @@ from dltrain.ops.formula import formula
 class Elementwise(Layer):
     """y = f(x, keys);   dx = df(x or y, dy, keys)
 
-    `f` and `df` are formulas (dltrain/ops/formula.py); an argument's name says what it gets: x, y, dy, or a key of the layer.
+    `f` and `df` are formulas (dltrain/ops/formula.py); an argument's name says what it gets: x, y, dy, or, behind these, a key.
     A gradient that asks for y and not for x lets the plan overwrite x.
     """
 
@@ -33,6 +33,9 @@ class Elementwise(Layer):
 
     def emit(self, function: Callable[..., Any], blobs: dict[str, Any], out: Any) -> None:
         made = formula(function)
+        told = [name in blobs for name in made.arguments]
+        if told != sorted(told, reverse=True):
+            raise TypeError(f"{made}({', '.join(made.arguments)}): a key stands before x, y or dy; put the keys last")
         keys = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         xs = tuple(blobs[name] for name in made.arguments if name in blobs)
         constants = tuple(float(keys[name]) for name in made.arguments if name not in blobs)

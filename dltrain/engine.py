@@ -122,7 +122,7 @@ class Engine:
         self, phase: str, batch: Batch, split: str, upto: tuple[str, ...] = (), update: bool = False, fast: bool = True
     ) -> Graph:
         """Runs the graph of a batch; at each cut the size is read and the next graph looked up."""
-        sizes = (len(next(iter(batch.values()))),)
+        sizes = self.net.sizes(batch)
         kept: tuple[int, ...] = ()
         while True:
             graph = self.net.graph(phase, sizes, split, upto, kept)

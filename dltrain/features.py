@@ -47,7 +47,7 @@ def extract(engine: Engine, feed: Feed, split: str, blobs: tuple[str, ...], out:
         for field in others:
             columns[field].append(batch[field])
     arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
-    ids = [feed.source.identify(int(index)) for index in feed.splits[split]]
+    ids = [feed.source.identify(int(index)) for index in feed.rows(split)]
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
     try:
         WRITERS[out.suffix](temporary, arrays, ids)

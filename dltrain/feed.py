@@ -2,185 +2,258 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dltrain.errors import DataError, Refusal
-from dltrain.ops import philox
-from dltrain.ops.backend import DTYPES
+from dltrain.chain import Chain, Link, through
+from dltrain.errors import Refusal
+from dltrain.joined import Joined
+from dltrain.order import Order, checked
+from dltrain.processes import Job, Remote
+from dltrain.reader import Reader
 from dltrain.sections import DataKeys
-from dltrain.source import Arrays, Draw, Source, Step
-from dltrain.tensor import Shape
+from dltrain.source import Arrays, Shape, Source
+from dltrain.splits import divide
+from dltrain.workers import Workers
 
-AHEAD = 3  # batches made in the background
+THREADS = 4  # at most, where nothing is said
 
 
 class Feed:
     """The splits of a source, cut into batches.
 
-    train_batch(k)   the k-th batch of one endless stream: the epochs' permutations joined, so a batch may straddle an epoch's end
+    train_batch(k)   the k-th batch of one endless stream: the passes over train joined, so a batch may straddle an epoch's end
     batches(split)   all samples of a split in order, each once, the last batch as small as it comes
     """
 
-    def __init__(self, keys: DataKeys, seed: int) -> None:
-        self.keys, self.seed = keys, seed
-        self.source: Source = keys.source
+    def __init__(self, keys: DataKeys, seed: int, share: tuple[int, int] = (0, 1)) -> None:
+        """`share` is (rank, of): this process makes that part of every batch of train."""
+        self.keys, self.seed, self.share = keys, seed, share
+        self.plain = deepcopy(keys)  # as it came, for other processes
+        self.note: Callable[[str], None] = lambda words: None
+        others = {name: said.source for name, said in keys.parts() if said.source is not None}
+        self.source: Source = Joined(keys.source, others) if others else keys.source
+        self.reader = Reader(self.source, keys.on_error == "skip", keys.cache)
         self.splits: dict[str, Any] = {}
         self.fields: dict[str, Shape] = {}
-        self.background: ThreadPoolExecutor | None = None
-        self.waiting: dict[int, Future[Arrays]] = {}
-        self.orders: dict[int, Any] = {}
+        self.saved: dict[str, Arrays] = {}
+        self.workers: Workers[Arrays] | None = None
+        self.remotes: list[Remote] = []
 
     def open(self, val_given_back: bool = False, saved: dict[str, Arrays] | None = None) -> None:
         """Opens the source, makes the splits, sets up the transforms (with what a run has saved of them)."""
         self.source.open()
-        self.splits = {name: np.asarray(indices) for name, indices in self.source.splits.items()}
-        if val_given_back and "val" in self.splits:
-            self.splits["train"] = np.sort(np.concatenate([self.splits["train"], self.splits.pop("val")]))
-        for name in ("val", "test"):
-            said = getattr(self.keys, name)
-            if said is not None and said.hold_out is not None:
-                self.hold_out(name, said.hold_out)
-        for name, indices in self.splits.items():
-            if len(indices) == 0:
-                raise DataError(f"data: the split '{name}' of {self.source.type} has no samples")
-        self.shape_up(saved or {})
-
-    def hold_out(self, name: str, amount: float) -> None:
-        """Takes samples out of train by the seed: so many, or (below 1) that part; evenly over the classes of a label."""
-        train = self.splits["train"]
-        if amount >= 1 and amount != int(amount):
-            raise Refusal(f"{name}.hold_out", f"{name}: hold_out is {amount:g}; it counts samples, or is a part below 1")
-        count = round(amount * len(train)) if amount < 1 else int(amount)
-        if not 0 < count < len(train):
-            raise DataError(f"data: {name}: hold_out {amount:g} of {len(train)} training samples leaves one side empty")
-        order = philox.permutation(philox.key(self.seed, f"hold_out {name}"), 0, len(train))
-        label = next((field for field, shape in self.source.fields.items() if shape.dtype == "index" and shape == ()), None)
-        if label is not None:
-            order = order[np.argsort(spread_classes(self.read(train, label)[order]), kind="stable")]
-        self.splits[name] = np.sort(train[order[:count]])
-        self.splits["train"] = np.sort(train[order[count:]])
+        self.given_back, self.saved = val_given_back, dict(saved or {})
+        self.splits = divide(self.reader, self.seed, self.keys.taken(), val_given_back)
+        self.shape_up()
+        self.put_in_order()
 
     def read(self, indices: Any, field: str) -> Any:
         """One field of some samples, as the source has it."""
-        shape = self.source.fields[field]
-        out = {field: np.empty((len(indices), *shape), DTYPES.get(shape.dtype, np.float32))}
-        self.source.read(indices, out)
-        return out[field]
+        return self.reader.column(np.asarray(indices), field)
 
     # --- transforms ---
-    def top_of(self, step: Step) -> str:
-        return step.top or next(iter(self.source.fields))
+    def shape_up(self) -> None:
+        """The chain of steps of each split; what steps compute over the training split is computed here."""
+        own = {name: said.transform for name, said in self.keys.parts() if said.transform is not None}
+        self.chains = {
+            "train": Chain(own.get("train", self.keys.transform), "train", self.source.fields, self.saved, self.training)
+        }
+        shared = Chain(self.keys.transform, "test", self.source.fields, self.saved, self.training)
+        for name in self.splits:
+            if name != "train":
+                made = (
+                    Chain(own[name], "test", self.source.fields, self.saved, self.training, f"{name}.") if name in own else shared
+                )
+                self.chains[name] = made
+        self.fields = self.chains["train"].fields
+        self.chains["train"].settle()
+        for name, chain in {"test": shared, **self.chains}.items():
+            for field, shape in self.fields.items():
+                if shape != chain.fields[field]:
+                    raise Refusal("", f"'{field}' is {shape} in train and {chain.fields[field]} in {name}; both must be alike")
+        self.plain_chain = shared
+        needs = [chain.least(chain.first) for chain in self.chains.values()]
+        self.source.least = None if None in needs else (max(n[0] for n in needs if n), max(n[1] for n in needs if n))
 
-    def shape_up(self, saved: dict[str, Arrays]) -> None:
-        """The shapes after the transforms; what steps compute over the training split is computed here."""
-        shapes = {phase: dict(self.source.fields) for phase in ("train", "test")}
-        for number, step in enumerate(self.keys.transform):
-            top = self.top_of(step)
-            if top not in self.source.fields:
-                raise Refusal(f"{number}.top", f"there is no field '{top}'; the source has {', '.join(self.source.fields)}")
-            if str(number) in saved:
-                step.restore(saved[str(number)])
-            for phase in ("train", "test"):
-                if step.phase in (None, phase):
-                    try:
-                        shapes[phase][top] = step.setup(shapes[phase][top], partial(self.training, top, number))
-                    except Refusal as refusal:
-                        raise Refusal(f"{number}.{refusal.key}", str(refusal)) from None
-        for field, shape in shapes["train"].items():
-            if shape != shapes["test"][field]:
-                raise Refusal("", f"'{field}' is {shape} in train and {shapes['test'][field]} in test; both must be alike")
-        self.fields = shapes["train"]
-
-    def training(self, top: str, number: int) -> Any:
-        """A field of the whole training split as it arrives at a step (random steps in their plain form)."""
-        x = self.read(self.splits["train"], top)
-        for step in self.keys.transform[:number]:
-            if self.top_of(step) == top and step.phase in (None, "train"):
-                x = step.apply(x, None)
-        return x
+    def training(self, links: list[Link], top: str) -> Iterator[Any]:
+        """A field of the training split as it arrives after some links (random steps in their plain form), in parts."""
+        for _, batch in self.reader.parts(self.splits["train"], (top,)):
+            yield through(links, top, batch[top])
 
     def state(self) -> dict[str, Arrays]:
         """What the steps have computed, to be saved with the run."""
-        return {str(number): state for number, step in enumerate(self.keys.transform) if (state := step.state())}
+        return self.saved
 
     # --- batches ---
     def batch_size(self, split: str) -> int:
-        said = getattr(self.keys, split, None)
+        said = dict(self.keys.parts()).get(split)
         return said.batch_size if said is not None and said.batch_size is not None else self.keys.batch_size
 
     @property
     def per_epoch(self) -> Fraction:
         """Batches in an epoch of train; rarely a whole number."""
-        return Fraction(len(self.splits["train"]), self.batch_size("train"))
+        return Fraction(self.keys.epoch_size or self.order.length, self.batch_size("train"))
 
-    def make(self, indices: Any, epochs: Any = None) -> Arrays:
+    def put_in_order(self) -> None:
+        train, size, sampling = self.splits["train"], self.batch_size("train"), self.keys.sampling
+        values = None
+        if sampling is not None:
+            integers = (name for name, x in self.source.fields.items() if x.dtype == "index" and x == ())
+            sampling.by = sampling.by or next(integers, None)
+            x = self.source.fields.get(sampling.by or "")
+            if x is None or x != ():
+                raise Refusal("sampling", f"sampling: by must name a field of one number a sample, not '{sampling.by}'")
+            values = checked(self.read(train, str(sampling.by)), sampling)
+        order = self.source.arrange(train, size)
+        fixed = None if order is None else np.searchsorted(train, order)
+        self.order = Order(self.seed, len(train), size, self.keys.shuffle, sampling, values, fixed, self.keys.drop_last)
+        if self.keys.trim and (not self.source.sequences or "length" not in self.source.fields):
+            raise Refusal("trim", f"trim: {self.source.type} has no sequences with a field length; leave trim out")
+        self.arranged = {name: self.source.arrange(rows, self.batch_size(name)) for name, rows in self.splits.items()}
+        if size % self.share[1]:
+            raise Refusal("batch_size", f"batch_size {size} cannot be shared by {self.share[1]} processes")
+
+    def make(self, indices: Any, epochs: Any = None, split: str | None = None) -> Arrays:
         """A batch of given samples; with `epochs` it is a training batch, and random steps draw."""
-        out = {
-            name: np.empty((len(indices), *shape), DTYPES.get(shape.dtype, np.float32))
-            for name, shape in self.source.fields.items()
-        }
-        self.source.read(indices, out)
-        phase = "test" if epochs is None else "train"
-        for number, step in enumerate(self.keys.transform):
-            if step.phase in (None, phase):
-                top = self.top_of(step)
-                draw = None if epochs is None else Draw(self.seed, f"transform {number} {step.type}", epochs, indices)
-                out[top] = step.apply(out[top], draw)
-        return out
+        chain = self.chains["train"] if epochs is not None else self.chains.get(split or "", self.plain_chain)
+        if split == "train" and epochs is None:
+            chain = self.plain_chain
+        instead = None if epochs is None else self.next_of_train
+        batch, read = self.reader.read(indices, tuple(self.source.fields), instead)
+        made = chain.run(batch, self.seed, read, epochs)
+        return self.trimmed(made) if self.trims else made
 
-    def order(self, epoch: int) -> Any:
-        """The permutation of one epoch of train.  The dictionary is replaced, never changed: another thread may be reading it."""
-        found = self.orders.get(epoch)
-        if found is None:
-            found = philox.permutation(philox.key(self.seed, "order"), epoch, len(self.splits["train"]))
-            self.orders = {old: order for old, order in self.orders.items() if abs(old - epoch) <= 2} | {epoch: found}
-        return found
+    @property
+    def trims(self) -> tuple[str, ...]:
+        """The fields that are cut to the longest of each batch."""
+        return self.source.sequences if self.keys.trim else ()
+
+    def trimmed(self, batch: Arrays) -> Arrays:
+        """The batch with its sequences cut to the longest of them: every length is a graph of its own."""
+        steps = max(1, int(batch["length"].max()))
+        return {name: rows[:, :steps] if name in self.trims else rows for name, rows in batch.items()}
+
+    def next_of_train(self, index: int) -> int:
+        """The sample after one that cannot be read."""
+        train = self.splits["train"]
+        return int(train[(np.searchsorted(train, index) + 1) % len(train)])
+
+    def train_batch_now(self, number: int) -> Arrays:
+        """The batch `number` of the stream, made here and now."""
+        size, (rank, of) = self.batch_size("train"), self.share
+        places = np.arange(number * size, (number + 1) * size)[rank * size // of : (rank + 1) * size // of]
+        rows, epochs = self.order.rows(places)
+        return self.make(self.splits["train"][rows], epochs)
+
+    def rows(self, split: str) -> Any:
+        """The samples of a split in the order in which `batches` gives them, but for those that cannot be read."""
+        arranged = self.arranged[split]
+        rows = self.splits[split] if arranged is None else arranged
+        return rows[~np.isin(rows, list(self.reader.skipped))] if self.reader.skipped else rows
+
+    def cut(self, split: str, number: int) -> Any:
+        """The samples of one batch of a split."""
+        rows, size = self.splits[split] if self.arranged[split] is None else self.arranged[split], self.batch_size(split)
+        return rows[number * size : (number + 1) * size]
+
+    def perform(self, job: Job) -> Arrays:
+        split, number = job
+        return self.train_batch_now(number) if split is None else self.make(self.cut(split, number), None, split)
+
+    # --- ahead of time ---
+    @property
+    def threads(self) -> int:
+        said = self.keys.workers
+        if said is not None:
+            return said.processes or said.threads
+        return min(THREADS, os.cpu_count() or 1) if self.source.one_by_one else 1
+
+    def makers(self, split: str | None) -> list[Callable[[int], Arrays]]:
+        """Who makes batches: threads of this process, each with a process behind it where the config asks for that."""
+        processes = self.keys.workers.processes if self.keys.workers else 0
+        if processes and not self.remotes:
+            begin = Begin(self.plain, self.seed, self.share, self.given_back, self.saved)
+            self.remotes = [Remote(begin) for _ in range(processes)]
+        if self.remotes:
+            return [lambda number, remote=remote: remote.make((split, number)) for remote in self.remotes]  # type: ignore[misc]
+        return [lambda number: self.perform((split, number))] * self.threads
+
+    def ahead(self, split: str | None) -> Workers[Arrays]:
+        return Workers(self.makers(split), self.keys.timeout.amount, self.at, lambda words: self.note(words))
+
+    def at(self) -> str:
+        return "; ".join(f"process {n}: {r.at}" for n, r in enumerate(self.remotes)) or self.reader.at()
 
     def train_batch(self, number: int) -> Arrays:
         """The batch `number` of the endless stream; the next ones are begun in the background."""
-        if self.background is None:
-            self.background = ThreadPoolExecutor(1, "batches")
-        for ahead in range(number, number + AHEAD):
-            if ahead not in self.waiting:
-                self.waiting[ahead] = self.background.submit(self.train_batch_now, ahead)
-        self.waiting = {key: future for key, future in self.waiting.items() if key >= number}
-        return self.waiting.pop(number).result()
+        if self.threads == 0:
+            return self.train_batch_now(number)
+        if self.workers is None:
+            self.workers = self.ahead(None)
+        self.workers.forget(number)
+        for coming in range(number, number + 1 + (self.keys.prefetch or max(2, self.threads))):
+            self.workers.ask(coming)
+        return self.workers.take(number)
 
-    def train_batch_now(self, number: int) -> Arrays:
-        size, train = self.batch_size("train"), self.splits["train"]
-        places = np.arange(number * size, (number + 1) * size)
-        epochs = places // len(train)
-        rows = np.concatenate([self.order(int(epoch))[places[epochs == epoch] % len(train)] for epoch in np.unique(epochs)])
-        return self.make(train[rows], epochs)
+    @property
+    def waited(self) -> float:
+        """Seconds that training has waited for data so far."""
+        return self.workers.waited if self.workers is not None else 0.0
 
     def batches(self, split: str) -> Iterator[Arrays]:
-        """The whole split, in order, exactly once; the next batch is made while this one is looked at."""
-        indices, size = self.splits[split], self.batch_size(split)
-        cuts = [indices[start : start + size] for start in range(0, len(indices), size)]
-        with ThreadPoolExecutor(1, "batches") as background:
-            coming = background.submit(self.make, cuts[0])
-            for after in [*cuts[1:], None]:
-                batch = coming.result()
-                if after is not None:
-                    coming = background.submit(self.make, after)
-                yield batch
+        """The whole split, in order, exactly once; the next batches are made while this one is looked at."""
+        arranged = self.arranged[split]
+        count = -(-len(self.splits[split] if arranged is None else arranged) // self.batch_size(split))
+        if self.threads == 0:
+            yield from (self.perform((split, number)) for number in range(count))
+            return
+        workers = self.ahead(split)
+        try:
+            for number in range(count):
+                for coming in range(number, min(count, number + 1 + max(1, self.threads))):
+                    workers.ask(coming)
+                yield workers.take(number)
+        finally:
+            workers.close()
 
     def close(self) -> None:
-        if self.background is not None:
-            self.background.shutdown(cancel_futures=True)
-            self.background, self.waiting = None, {}
+        if self.workers is not None:
+            self.workers.close()
+            self.workers = None
+        for remote in self.remotes:
+            remote.close()
+        self.remotes = []
 
 
-def spread_classes(labels: Any) -> Any:
-    """A rank for each sample so that any first part of the ranking holds each class in proportion."""
-    ranks = np.empty(len(labels))
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        ranks[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
-    return ranks
+@dataclass
+class Begin:
+    """What a worker process needs to open a feed of its own."""
+
+    keys: DataKeys
+    seed: int
+    share: tuple[int, int]
+    given_back: bool
+    saved: dict[str, Arrays]
+
+    def __call__(self) -> Begun:
+        feed = Feed(self.keys, self.seed, self.share)
+        feed.open(self.given_back, self.saved)
+        return Begun(feed)
+
+
+@dataclass
+class Begun:
+    """A feed in a worker process."""
+
+    feed: Feed
+
+    def make(self, job: Job, told: Callable[[str], None]) -> Arrays:
+        self.feed.reader.told = told
+        return self.feed.perform(job)

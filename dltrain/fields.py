@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import cache
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BeforeValidator, Field, SkipValidation, WithJsonSchema
 
@@ -64,6 +65,33 @@ class Chosen:
 
 def chosen(registry: str, many: bool = False) -> Any:
     return Annotated[SkipValidation[Any], Chosen(registry, many)]  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class Moving:
+    """Marks a number of a solver, from 0 on, that may change in time: in its place a policy may stand, with the key `base`."""
+
+    below: float | None = None
+
+    def holds(self, value: float) -> bool:
+        return 0 <= value < (float("inf") if self.below is None else self.below)
+
+    @property
+    def base(self) -> Any:
+        """The type of the number that the policy starts from."""
+        return Annotated[float, Field(ge=0, lt=self.below, allow_inf_nan=False)]
+
+
+MovingShare = Annotated[Share, Moving(1.0)]
+MovingNonNegative = Annotated[NonNegative, Moving()]
+
+
+@cache
+def moving(cls: type) -> dict[str, Moving]:
+    """The fields of a class in whose place a policy may stand."""
+    hints = get_type_hints(cls, include_extras=True)
+    marks = {each.name: getattr(hints[each.name], "__metadata__", ()) for each in fields(cls)}
+    return {name: mark for name, found in marks.items() for mark in found if isinstance(mark, Moving)}
 
 
 UNITS = {

@@ -39,7 +39,7 @@ def largest_gradient(engine: Engine) -> str:
 
 
 def replay(engine: Engine, batch: Batch) -> str:
-    sizes = (len(next(iter(batch.values()))),)
+    sizes = engine.net.sizes(batch)
     graph = engine.net.graph("train", sizes, "train")
     plan = engine.plan_of(graph, fast=False)
     engine.memory.reserve(plan.arena)

@@ -17,7 +17,7 @@ class Demand:
     """Which graph: everything that distinguishes one from another."""
 
     phase: str
-    sizes: tuple[int, ...]  # the sample axis (and, for sequences, further ones) of every field
+    sizes: tuple[int, ...]  # the samples of every field, and the steps of those that are sequences where they are cut short
     split: str = "train"
     upto: tuple[str, ...] = ()  # blobs: the graph that makes these, and nothing else
     kept: tuple[int, ...] = ()  # how many samples each cut has let through so far
@@ -143,7 +143,7 @@ class Builder:
             return Blob(self.graph.scalar(f"the number {ref.number:g}", ref.number))
         if ref.field is not None:
             if ref.field not in self.graph.inputs:
-                shape = Shape((*self.graph.demand.sizes, *self.fields[ref.field]), self.fields[ref.field].dtype)
+                shape = Shape((self.graph.demand.sizes[0], *self.fields[ref.field]), self.fields[ref.field].dtype)
                 self.graph.inputs[ref.field] = Tensor(ref.field, shape, "input")
                 self.graph.blobs[ref.field] = Blob(self.graph.inputs[ref.field])
             return self.graph.blobs[ref.field]

@@ -69,9 +69,16 @@ class Guard:
 
 
 class Display:
-    """The mean loss since the last display, as a row of metrics.csv and a line (or the bar's words)."""
+    """The mean loss since the last display, as a row of metrics.csv and a line (or the bar's words).
+
+    The share of the time that was spent waiting for data stands behind it where it is 1 % at least; events.jsonl has the seconds.
+    """
+
+    def __init__(self) -> None:
+        self.last, self.waited, self.skipped = time.monotonic(), 0.0, 0
 
     def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
+        self.tell_skipped(sitting)
         progress, spec = sitting.progress, sitting.config.loop.display
         progress.shown_loss += total(sitting.engine, losses)
         progress.shown_count += 1
@@ -80,9 +87,28 @@ class Display:
             mean = progress.shown_loss / progress.shown_count
             progress.shown_loss, progress.shown_count = 0.0, 0
             sitting.row(lr=lr, train__loss=mean)
-            words = f"epoch {sitting.epoch:.2f}  loss {mean:.4f}  lr {lr:.3g}"
+            words = f"epoch {sitting.epoch:.2f}  loss {mean:.4f}  lr {lr:.3g}{self.data(sitting)}"
             sitting.console.line(progress.iteration, sitting.horizon.max_iter, words)
         sitting.console.advance(words)
+
+
+    def data(self, sitting: Sitting) -> str:
+        """How much of the time since the last display was spent waiting for data, in words."""
+        now, waited = time.monotonic(), sitting.feed.waited
+        spent, share = now - self.last, waited - self.waited
+        self.last, self.waited = now, waited
+        sitting.run.event("display", iteration=sitting.progress.iteration, seconds=round(spent, 3), waited=round(share, 3))
+        percent = round(100 * share / spent) if spent > 0 else 0
+        return f"  data {min(percent, 100)} %" if percent >= 1 else ""
+
+    def tell_skipped(self, sitting: Sitting) -> None:
+        """Samples that could not be read and are left out: the newest is named."""
+        skipped = sitting.feed.reader.skipped
+        if len(skipped) > self.skipped:
+            self.skipped = len(skipped)
+            why = list(skipped.values())[-1]
+            sitting.console.note(f"note    {self.skipped:,} sample{'s' * (self.skipped > 1)} left out so far; the last: {why}")
+            sitting.run.event("skipped", iteration=sitting.progress.iteration, samples=self.skipped, last=why)
 
 
 def total(engine: Engine, losses: dict[str, float]) -> float:

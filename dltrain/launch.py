@@ -38,6 +38,7 @@ def start(
 ) -> dict[str, Any]:
     """dltrain train CONFIG"""
     config = configs.read(path, settings)
+    config.feed.note = console.note
     preflight.check_labels(config)
     engine = engine_of(config, device)
     try:
@@ -45,6 +46,7 @@ def start(
         run = Run.create(Path(runs), config.name, config.fingerprint)
         run.write_config(config.values)
         run.write_json("environment.json", engine.environment())
+        run.write_json("data.json", record(config.feed))
         progress = Progress()
         follow(config, progress)
         announce(config, engine, run, console)
@@ -74,6 +76,7 @@ def resume(path: str, settings: tuple[str, ...], device: str | None, console: Co
     before = configs.read(run.config, (), saved=saving.transforms(snapshot), document=document)
     config = configs.read(run.config, settings, saved=saving.transforms(snapshot)) if settings else before
     refuse_changes(before, config)
+    config.feed.note = console.note
     engine = engine_of(config, device)
     try:
         saving.load(file, snapshot, engine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dltrain.errors import ConfigError, Refusal
@@ -35,6 +35,7 @@ class Net:
     ) -> None:
         self.lines, self.fields, self.seed = lines, fields, seed
         self.store = Store()
+        self.sequences: tuple[str, ...] = ()  # fields that `data.trim` cuts to the longest of a batch
         self.graphs: dict[Demand, Graph] = {}
         self.shapes: dict[str, dict[str, Shape]] = {}  # phase -> blob -> shape, of the whole net
         self.order = wire(lines, list(fields), report, list(wrong))
@@ -134,8 +135,19 @@ class Net:
         """The graph for a phase and a batch size, traced when first asked for."""
         demand = Demand(phase, sizes, split or phase, upto, kept)
         if demand not in self.graphs:
-            self.graphs[demand] = Builder(self.lines, self.order, self.fields, self.store, demand, self.seed).build()
+            cut = {
+                name: Shape((*sizes[1:], *self.fields[name][1:]), self.fields[name].dtype) for name in self.sequences if sizes[1:]
+            }
+            self.graphs[demand] = Builder(self.lines, self.order, self.fields | cut, self.store, demand, self.seed).build()
         return self.graphs[demand]
+
+    def sizes(self, batch: Mapping[str, Any]) -> tuple[int, ...]:
+        """What a graph for a batch is asked for by: its samples, and the steps of its sequences where they are cut short."""
+        first = len(next(iter(batch.values())))
+        steps = {
+            batch[name].shape[1] for name in self.sequences if name in batch and batch[name].shape[1] != self.fields[name][0]
+        }
+        return (first, *steps)
 
     def scores(self, phase: str = "test") -> dict[str, bool]:
         """The losses and metrics of a phase, and whether more is better; `loss` is the total."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from dltrain.errors import ConfigError, did_you_mean
 from dltrain.marks import Document, Key, Mark, load, parse
-from dltrain.registry import SOURCES
 
 MAIN = {"source": "type", "lr_policy": "type", "filler": "type", "then": "type",
-        "display": "interval", "test": "interval", "snapshot": "interval", "weight_ema": "decay", "weights": "file"}  # fmt: skip
+        "display": "interval", "test": "interval", "snapshot": "interval", "weight_ema": "decay", "weights": "file",
+        "sampling": "type", "workers": "threads"}  # fmt: skip
 SECTIONS = ("net", "data", "solver")
 
 
@@ -54,21 +54,10 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def anchor(document: Document) -> None:
-    """Makes the paths of a source absolute: in a file they are relative to it, on the command line to the working directory."""
-    data = document.value.get("data") if isinstance(document.value, dict) else None
-    given = data.get("source") if isinstance(data, dict) else None
-    if not isinstance(given, dict):
-        return
-    kind = given.get("type")
-    if not isinstance(kind, str) or kind not in SOURCES:
-        return
-    for key in set(SOURCES[kind].paths) & set(given):
-        given[key] = absolute(document, given[key], ("data", "source", key))
-
-
 def absolute(document: Document, value: Any, path: Key) -> Any:
-    """A path, or a mapping of paths, each seen from where it was written."""
+    """A path, or a list or a mapping of paths, each seen from where it was written."""
+    if isinstance(value, list):
+        return [absolute(document, item, (*path, number)) for number, item in enumerate(value)]
     if isinstance(value, dict):
         return {name: absolute(document, item, (*path, name)) for name, item in value.items()}
     mark = document.mark(path)

@@ -29,15 +29,23 @@ def check_labels(config: Config) -> None:
         scores = line.refs[0]
         name = scores.field or net.lines[scores.line].tops[scores.top]
         legal = line.layer.labels(shapes[name], shapes[field])
+        known = [*legal, *([] if (ignored := getattr(line.layer, "ignore_label", None)) is None else [ignored])]
         for split, indices in feed.splits.items():
-            labels = feed.read(indices, field).reshape(len(indices), -1)
-            ignored = getattr(line.layer, "ignore_label", None)
-            bad = ~np.isin(labels, [*legal, *([] if ignored is None else [ignored])])
-            if bad.any():
-                row = int(np.flatnonzero(bad.any(axis=1))[0])
-                value, sample = int(labels[row][bad[row]][0]), feed.source.identify(int(indices[row]))
-                words = way_out(line, name, legal, int(labels.max()))
-                raise DataError(f"{line.what}: '{field}' is {value} in sample {sample} of {split}, {words}")
+            for read, part in feed.reader.parts(indices, (field,)):
+                labels = part[field].reshape(len(read), -1) if not isinstance(part[field], list) else None
+                bad = (
+                    ~np.isin(labels, known)
+                    if labels is not None
+                    else np.array([[not np.isin(x, known).all()] for x in part[field]])
+                )
+                if bad.any():
+                    row = int(np.flatnonzero(bad.any(axis=1))[0])
+                    values = np.ravel(part[field][row])
+                    value, sample = int(values[~np.isin(values, known)][0]), feed.source.identify(int(read[row]))
+                    most = int(max(np.max(x) for x in part[field]))
+                    raise DataError(
+                        f"{line.what}: '{field}' is {value} in sample {sample} of {split}, {way_out(line, name, legal, most)}"
+                    )
 
 
 def way_out(line: Line, name: str, legal: Sequence[int], most: int) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from dltrain import catalogue, registry  # noqa: F401  the catalogue fills the registries
 from dltrain.checks import adapter, choices, keys_of, required
+from dltrain.fields import moving
 from dltrain.registry import FILLERS, LAYERS, POLICIES, SOLVERS, SOURCES, TRANSFORMS, Registry
-from dltrain.sections import NOT_YET, DataKeys, EngineKeys, LineKeys, Loop, ParamKeys, Top, Weights
+from dltrain.sections import NOT_YET, DataKeys, EngineKeys, LineKeys, Loop, ParamKeys, Part, Split, Top, Weights
 
 EXPRESSION = {"$ref": "#/definitions/$"}
 DOLLAR = {"type": "string", "pattern": r"^\$"}
@@ -24,7 +25,7 @@ def schema() -> Schema:
     rule = keys(Loop) | {"param": any_of(param, NULL)}
     line = keys(LineKeys) | {"param": any_of(param, NULL)} | dict.fromkeys(NOT_YET["line"], LATER)
     top = keys(Top) | {
-        "data": of_file(section(DataKeys, dict.fromkeys(NOT_YET["data"], LATER))),
+        "data": of_file(data()),
         "net": of_file({"type": "array", "minItems": 1, "items": typed(LAYERS, line, ["name"])}),
         "solver": any_of(of_file(typed(SOLVERS, rule)), NULL),
         "engine": any_of(section(EngineKeys), NULL),
@@ -33,7 +34,14 @@ def schema() -> Schema:
     top |= dict.fromkeys(NOT_YET["top"], LATER)
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "dltrain config", "type": "object",
             "properties": top, "required": ["data", "net"], "additionalProperties": False,
-            "definitions": {"$": DOLLAR} | {known.kind: choice(known) for known in (SOURCES, POLICIES, FILLERS)}}  # fmt: skip
+            "definitions": {"$": DOLLAR} | policies() | {known.kind: choice(known) for known in (SOURCES, FILLERS)} | {TRANSFORMS.kind: step()}}  # fmt: skip
+
+
+def data() -> Schema:
+    """The data section, with what may differ for single splits."""
+    part = any_of(section(Part), NULL)
+    extra = {"type": "object", "additionalProperties": part}
+    return section(DataKeys, {"train": any_of(section(Split), NULL), "val": part, "test": part, "extra": extra})
 
 
 def any_of(*schemas: Schema) -> Schema:
@@ -51,7 +59,9 @@ def keys(cls: type) -> Schema:
     made = inline(adapter(cls).json_schema(mode="validation"))
     properties: Schema = made.get("properties", {})
     for name, mark in choices(cls).items():
-        properties[name] = {"type": "array", "items": step()} if mark.many else chosen(getattr(registry, mark.registry))
+        properties[name] = {"type": "array", "items": {"$ref": f"#/definitions/{TRANSFORMS.kind}"}} if mark.many else chosen(getattr(registry, mark.registry))
+    for name, bound in moving(cls).items():
+        properties[name] = {"$ref": f"#/definitions/{'number' if bound.below is None else 'share'}"}
     for field in fields(cls):
         if field.name in properties and not required(field):
             properties[field.name] = any_of(properties[field.name], NULL)
@@ -90,6 +100,16 @@ def choice(known: Registry) -> Schema:
     """{type: X, its keys}, or bare X where the defaults do."""
     bare = [name for name, cls in known.items() if not needed(cls)]
     return {"if": {"type": "string"}, "then": {"enum": bare}, "else": typed(known, {})}
+
+
+def policies() -> Schema:
+    """The keys of all policies, described once: of lr_policy, and of numbers in whose place a policy with `base` may stand."""
+    whole: Schema = {"$ref": "#/definitions/policy"}
+    made = {POLICIES.kind: choice(POLICIES) | {"else": {"allOf": [whole, {"not": {"required": ["base"]}}]}}}
+    for name, limits in {"number": {"minimum": 0}, "share": {"minimum": 0, "exclusiveMaximum": 1}}.items():
+        base = any_of({"type": "number", **limits}, EXPRESSION)
+        made[name] = any_of(base, {"allOf": [whole, {"required": ["base"], "properties": {"base": base}}]})
+    return made | {"policy": typed(POLICIES, {"base": {}})}
 
 
 def step() -> Schema:

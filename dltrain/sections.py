@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from dltrain.fields import (
     Count,
@@ -21,15 +22,46 @@ from dltrain.fields import (
     listed,
     one_or_more,
     some,
+    span,
 )
+from dltrain.order import Sampling, Shuffle
+from dltrain.splits import Taken
 
 NOT_YET = {  # words of the language whose meaning is not built yet
     "top": ("vars", "base", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),
     "line": ("when", "repeat", "unroll", "share", "after", "before", "delete"),
     "param": ("transpose",),
-    "data": ("extra", "epoch_size"),
-    "split": ("fold", "of", "range", "list", "source", "transform"),
 }
+
+
+def shuffled(value: Any) -> Any:
+    """true, false or {window: N}"""
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
+def size(value: Any) -> Any:
+    """ "2 GiB", "500 MB" or a number of bytes."""
+    match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*)\s*([kKMGT]i?B|B)?\s*", str(value)) if not isinstance(value, bool) else None
+    if match is None or not isinstance(value, int | float | str):
+        raise ValueError(f"cannot be {value!r}; write a size such as 500 MB or 2 GiB")
+    unit = (match[2] or "B").upper()
+    return float(match[1]) * (1024 if "I" in unit else 1000) ** "BKMGT".index(unit[0])
+
+
+def count_of_time(value: Any) -> Any:
+    """A span that must be a time."""
+    made = span(value)
+    if made.unit != "seconds":
+        raise ValueError("takes a time, such as 5 min")
+    return made
+
+
+_SHUFFLE = {"anyOf": [{"type": "boolean"}, {"type": "object", "properties": {"window": {"type": "integer", "minimum": 1}}}]}
+_SIZE = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}
+Size = Annotated[float, BeforeValidator(size), WithJsonSchema(_SIZE)]
+Time = Annotated[Span, BeforeValidator(count_of_time), WithJsonSchema({"type": "string"})]
 
 
 @dataclass(kw_only=True)
@@ -37,13 +69,21 @@ class Split:
     """What differs for train."""
 
     batch_size: Count | None = None
+    source: chosen("SOURCES") = None  # type: ignore[valid-type]
+    transform: chosen("TRANSFORMS", many=True) = None  # type: ignore[valid-type]
 
 
 @dataclass(kw_only=True)
-class HoldOut(Split):
-    """What differs for val or test; `hold_out` takes that many samples (below 1: that part) out of train, class by class."""
+class Part(Split, Taken):
+    """What differs for another split: its own source, or what it takes out of train."""
 
-    hold_out: Positive | None = None
+
+@dataclass(kw_only=True)
+class Making:
+    """Who makes batches ahead of time: so many threads, or so many processes; 0 threads: nobody, the loop waits for each."""
+
+    threads: Natural = 0
+    processes: Natural = 0
 
 
 @dataclass(kw_only=True)
@@ -54,8 +94,28 @@ class DataKeys:
     batch_size: Count = 64
     transform: chosen("TRANSFORMS", many=True) = field(default_factory=list)  # type: ignore[valid-type]
     train: Split | None = None
-    val: HoldOut | None = None
-    test: HoldOut | None = None
+    val: Part | None = None
+    test: Part | None = None
+    extra: dict[str, Part] = field(default_factory=dict)
+    epoch_size: Count | None = None
+    shuffle: Annotated[Shuffle | None, BeforeValidator(shuffled), WithJsonSchema(_SHUFFLE)] = field(default_factory=Shuffle)
+    sampling: Annotated[Sampling, bare("type")] | None = None
+    drop_last: bool = False
+    trim: bool = False
+    workers: Annotated[Making, bare("threads")] | None = None
+    prefetch: Count | None = None
+    cache: Size = 0.0
+    on_error: Literal["stop", "skip"] = "stop"
+    timeout: Time = Span(600, "seconds")
+
+    def parts(self) -> list[tuple[str, Split]]:
+        """What is said of single splits."""
+        said = {"train": self.train, "val": self.val, "test": self.test, **self.extra}
+        return [(name, part) for name, part in said.items() if part is not None]
+
+    def taken(self) -> list[tuple[str, Taken]]:
+        """The splits that take samples out of train."""
+        return [(name, part) for name, part in self.parts() if isinstance(part, Part) and part.way is not None]
 
 
 @dataclass(kw_only=True)

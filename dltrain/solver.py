@@ -2,76 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt
 
-from dltrain.fields import Count, Interval, NonNegative, Positive, Share, Span, bare, chosen
+from dltrain.errors import ConfigError
+from dltrain.fields import Count, Interval, Moving, MovingNonNegative, Positive, Share, Span, bare, chosen, moving
 from dltrain.layer import Tensor
 from dltrain.marks import Key
 from dltrain.ops.formula import Formula, formula
 from dltrain.ops.signature import Tracer
-from dltrain.registry import POLICIES, SOLVERS
+from dltrain.policy import Horizon, Policy
+from dltrain.registry import SOLVERS
 
-__all__ = ["Horizon", "Policy", "Solver", "policy", "solver"]
+__all__ = ["Horizon", "Policy", "Solver", "solver"]
 
 solver = SOLVERS.add
-policy = POLICIES.add
 
 OFFERED = ("pull", "decay", "decay_mult", "w_norm", "g_norm")  # what ops.update gives a rule that names it
 AVERAGE = "average"  # the slot of weight_ema
-
-
-@dataclass(frozen=True)
-class Horizon:
-    """What a policy may know of the run: its length, how many iterations an epoch takes, and the scores so far."""
-
-    max_iter: int
-    per_epoch: Fraction
-    history: Sequence[tuple[int, Mapping[str, float]]] = field(default=(), compare=False)  # (iteration, SPLIT.NAME -> score)
-    higher: Mapping[str, bool] = field(default_factory=dict, compare=False)  # NAME -> whether more is better
-
-    @property
-    def end(self) -> int:
-        """The last iteration."""
-        if not self.max_iter:
-            raise ValueError("needs an end; add max_iter or max_epochs")
-        return self.max_iter
-
-    def count(self, span: Span) -> int:
-        """A span in whole iterations, rounded up."""
-        return span.iterations(self.per_epoch)
-
-    def done(self, iteration: int, span: Span) -> int:
-        """How many of these spans are over after so many iterations."""
-        return int(iteration // span.length(self.per_epoch))
-
-
-def power(x: float, y: float) -> float:
-    """x ^ y, infinite where it is too large."""
-    try:
-        return float(x**y)
-    except OverflowError:
-        return float("inf")
-
-
-class Policy:
-    """How the rate changes in time: a pure function of the iteration, which counts the updates done, and of the history."""
-
-    type: ClassVar[str]
-    monitor: str | None = None  # the score that it looks at
-    then: Any = None  # the policy inside it
-
-    def rate(self, base: float, iteration: int, run: Horizon) -> float:
-        raise NotImplementedError
-
-    @property
-    def to_the_end(self) -> bool:
-        """True where the rate depends on when the run ends, so that a longer run is another run."""
-        return False
 
 
 @dataclass(kw_only=True)
@@ -96,6 +48,8 @@ class Solver:
     pull (what the decay pulls by: decay w, or decay sign w), decay, decay_mult, w_norm and g_norm (of the whole parameter).
     A rule that names pull or decay decays by itself; for any other g holds the pull already.
 
+    A number of a Moving type may be a policy instead, with its base; `at` gives what it is in an iteration.
+
     A rule that needs the norm of what it has made of g does that first, in a formula of its own; `rule` then has no slots:
 
     direction(w, g, *slots, lr, *hyper) -> g, *slots
@@ -109,9 +63,9 @@ class Solver:
     rule: ClassVar[Callable[..., Any]]
     direction: ClassVar[Callable[..., Any] | None] = None
 
-    base_lr: NonNegative
+    base_lr: MovingNonNegative
     lr_policy: chosen("POLICIES") = None  # type: ignore[valid-type]
-    weight_decay: NonNegative = 0.0
+    weight_decay: MovingNonNegative = 0.0
     regularization_type: Literal["L2", "L1"] = "L2"
     regularization_start: Interval | None = None  # no decay before
     clip_gradients: Annotated[float, Gt(0)] | None = None
@@ -151,38 +105,96 @@ class Solver:
         return self.weight_ema is not None and self.weight_ema.use
 
     @property
+    def movable(self) -> dict[str, Moving]:
+        """The numbers in whose place a policy may stand."""
+        kind: Any = type(self)
+        return moving(kind)
+
+    @property
+    def moved(self) -> dict[str, Policy]:
+        """The policies that stand in the place of numbers."""
+        found = {name: getattr(self, name) for name in self.movable}
+        return {name: value for name, value in found.items() if isinstance(value, Policy)}
+
+    @property
     def policies(self) -> list[tuple[Key, Policy]]:
-        """The policy of the rate and those inside it, each with the keys that lead to it."""
+        """The policy of the rate, those of other numbers, and those inside them, each with the keys that lead to it."""
         found: list[tuple[Key, Policy]] = []
-        path: Key = ("lr_policy",)
-        inner = self.lr_policy
-        while inner is not None:
-            found.append((path, inner))
-            path, inner = (*path, "then"), inner.then
+        path: Key
+        for name, outer in {"lr_policy": self.lr_policy, **self.moved}.items():
+            path, inner = (name,), outer
+            while inner is not None:
+                found.append((path, inner))
+                path, inner = (*path, "then"), inner.then
         return found
 
     def mistakes(self, ends: bool) -> Iterator[tuple[Key, str]]:
-        """Lengths that cannot be, in a run that iterations end or only a time: the keys that lead there, and the words."""
+        """What cannot be, in a run that iterations end or only a time: the keys that lead there, and the words."""
         for path, part in [((), self), *self.policies]:
             for where, span in lengths(part):
                 if span.unit == "seconds":
                     yield (*path, *where), f"{where[0]} counts iterations or epochs; write 5 epochs"
-        for path, part in self.policies[-1:]:
-            if part.to_the_end and not ends:
-                yield path, f"{part.type} looks at the end of the run; add max_iter or max_epochs"
+        for path, policy in self.policies:
+            if policy.to_the_end and policy.then is None and not ends:
+                yield path, f"{policy.type} looks at the end of the run; add max_iter or max_epochs"
+        if self.lr_policy is not None and "base_lr" in self.moved:
+            yield ("lr_policy",), "base_lr has a policy of its own; leave lr_policy out"
 
-    def computed(self, iteration: int) -> dict[str, float]:
+    def strays(self, run: Horizon) -> Iterator[tuple[Key, str]]:
+        """The numbers whose policies lead out of their bounds in some 500 iterations of the run, as far as no score decides."""
+        last = (run.max_iter or 100_000) - 1
+        for name in self.moved:
+            try:
+                for iteration in (*range(0, last, max(1, last // 500)), last):
+                    self.at(name, iteration, run)
+            except ConfigError as error:
+                yield (name,), str(error).removeprefix("solver: ")
+
+    def at(self, name: str, iteration: int, run: Horizon) -> float:
+        """A number in an iteration: as it is written, or as its policy moves it."""
+        value = getattr(self, name)
+        if not isinstance(value, Policy):
+            return float(value)
+        now = value.rate(value.base, iteration, run)
+        mark = self.movable[name]
+        if not mark.holds(now):
+            bound = "a finite number" if mark.below is None else f"less than {mark.below:g}"
+            raise ConfigError(f"solver: {name} is {now:g} in iteration {iteration}; it must be {bound}: change its {value.type}")
+        return now
+
+    @cached_property
+    def products(self) -> dict[str, tuple[int, float]]:
+        """Number -> (steps, the product of its values over them), so that the next step only multiplies once."""
+        return {}
+
+    def left(self, name: str, iteration: int, run: Horizon) -> float:
+        """How much of its beginning a mean by this number holds after a step: number^t, or the product where a policy moves it.
+
+        What is too little to be seen in 1 - product is not multiplied on: a number around 0.999 needs 46,000 steps at most.
+        """
+        if not isinstance(getattr(self, name), Policy):
+            return float(getattr(self, name) ** (iteration + 1))
+        steps, product = self.products.get(name, (0, 1.0))
+        if steps > iteration + 1:
+            steps, product = 0, 1.0
+        while steps <= iteration and product > 1e-20:
+            steps, product = steps + 1, product * self.at(name, steps, run)
+        self.products[name] = (iteration + 1, product)
+        return product
+
+    def computed(self, iteration: int, run: Horizon) -> dict[str, float]:
         """Numbers of a step that are no keys, such as a correction for the first steps."""
         return {}
 
     def rates(self, iteration: int, run: Horizon) -> dict[str, float]:
         """The numbers of one step, by name: lr, decay, what the rule asks for, and how much of w goes into the average."""
-        lr = self.lr_policy.rate(self.base_lr, iteration, run) if self.lr_policy else self.base_lr
+        base = self.at("base_lr", iteration, run)
+        lr = self.lr_policy.rate(base, iteration, run) if self.lr_policy else base
         early = self.regularization_start is not None and iteration < run.count(self.regularization_start)
-        computed = self.computed(iteration)
-        hyper = {name: float(computed[name] if name in computed else getattr(self, name)) for name in self.hyper}
+        computed = self.computed(iteration, run)
+        hyper = {name: float(computed[name]) if name in computed else self.at(name, iteration, run) for name in self.hyper}
         fresh = {"fresh": max(1 - self.weight_ema.decay, 1 / (iteration + 1))} if self.weight_ema else {}
-        return {"lr": lr, "decay": 0.0 if early else self.weight_decay, **hyper, **fresh}
+        return {"lr": lr, "decay": 0.0 if early else self.at("weight_decay", iteration, run), **hyper, **fresh}
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -221,9 +233,13 @@ def asked(stage: Formula, slots: tuple[str, ...]) -> tuple[str, ...]:
 
 def lengths(part: Any) -> Iterator[tuple[Key, Span]]:
     """The keys of a solver or a policy that count iterations, those in lists too."""
-    for each in fields(part):
-        value = getattr(part, each.name)
+
+    def walk(value: Any, path: Key) -> Iterator[tuple[Key, Span]]:
         if isinstance(value, Span):
-            yield (each.name,), value
+            yield path, value
         elif isinstance(value, tuple):
-            yield from (((each.name, at), item) for at, item in enumerate(value) if isinstance(item, Span))
+            for at, item in enumerate(value):
+                yield from walk(item, (*path, at))
+
+    for each in fields(part):
+        yield from walk(getattr(part, each.name), (each.name,))

@@ -2,11 +2,12 @@
 
 from dltrain.errors import Refusal
 from dltrain.fields import Count
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("Accuracy")
-class Accuracy(Layer):
+class Accuracy(Scored):
     """y = share of places where fewer than top_k other classes score at least as high as the label's class.
 
     bottoms x          (N, C, ...)       scores
@@ -28,12 +29,9 @@ class Accuracy(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> list[Shape]:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        places = (*x[: self.at], *x[self.at + 1 :])
-        if tuple(label) != places or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(places)} integers for scores of {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        places = self.places(x)
+        self.integers(x, label, places, f"{places} integers for scores of {x}")
+        self.weighted(x, weight, places)
         if self.top_k > x[self.at]:
             raise Refusal("top_k", f"{self.top_k} is more than the {x[self.at]} classes")
         self.hit = self.buffer("hit", places)

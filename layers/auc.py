@@ -4,11 +4,12 @@ from typing import Any, Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import Count
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("AUC")
-class AUC(Layer):
+class AUC(Scored):
     """y = share of the pairs of a yes and a no in which the yes scores higher; a pair of one bin counts half
 
     bottoms x       (N, ...)  a score for each label; or (N, 2, ...), the scores of the classes no and yes
@@ -31,12 +32,11 @@ class AUC(Layer):
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
         two = x[1:2] == (2,) and tuple(label) == (x[0], *x[2:])
-        if label.dtype == "float" or (not two and (label[0] != x[0] or label.count != x.count)):
+        if label.dtype == "float" or (not two and not self.as_many(x, label)):
             raise Refusal(
                 "bottom", f"needs an integer label for each score (or for both of N x 2): {x} against {label} of {label.dtype}"
             )
-        if weight is not None and tuple(weight) not in ((x[0],), tuple(label)):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {label}, not {weight}")
+        self.weighted(x, weight, label)
         self.sums = self.tally(2 * self.bins)
         return Shape((1,))
 

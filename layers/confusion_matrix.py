@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("ConfusionMatrix")
-class ConfusionMatrix(Layer):
+class ConfusionMatrix(Scored):
     """y = share of places whose best class is the label;   matrix[label, best class] = sum of weights, over all batches of a test
 
     bottoms x       (N, C, ...)       scores
@@ -27,12 +27,9 @@ class ConfusionMatrix(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        places = (*x[: self.at], *x[self.at + 1 :])
-        if tuple(label) != places or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(places)} integers where x is {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        places = self.places(x)
+        self.integers(x, label, places)
+        self.weighted(x, weight, places)
         self.sums = self.tally(x[self.at] ** 2)
         return Shape((1,))
 

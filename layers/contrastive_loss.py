@@ -2,11 +2,12 @@
 
 from dltrain.errors import Refusal
 from dltrain.fields import Positive
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("ContrastiveLoss")
-class ContrastiveLoss(Layer):
+class ContrastiveLoss(Scored):
     """y = 1/(2N) sum over pairs of d^2 if label, else max(margin - d, 0)^2,   d = |a - b|
 
     da = (a - b) / N if label, else -(a - b) max(margin - d, 0) / (d + 1e-4) / N;   db = -da
@@ -28,17 +29,12 @@ class ContrastiveLoss(Layer):
 
     def setup(self, a: Shape, b: Shape, label: Shape, weight: Shape | None = None) -> list[Shape]:
         self.real(a, b)
-        if a[0] != b[0] or a.count != b.count:
-            raise Refusal("bottom", f"needs as many numbers a sample in both bottoms, not {a} and {b}")
+        self.alike(a, b)
         if label[0] != a[0] or label.count != a[0]:
             raise Refusal("bottom", f"the label must be {Shape(a[:1])}, one for each pair, not {label}")
-        if weight is not None and tuple(weight) != (a[0],):
-            raise Refusal("bottom", f"the weight must be {Shape(a[:1])}, not {weight}")
+        self.weighted(a, weight)
         self.bottoms = 3 if weight is None else 4
-        self.loss = self.buffer("loss", (a[0],))
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return [Shape((1,)), Shape((a[0],))]
+        return [self.cost(a[:1]), Shape(a[:1])]
 
     def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
         return 0, 1

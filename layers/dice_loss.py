@@ -2,11 +2,12 @@
 
 from dltrain.errors import Refusal
 from dltrain.fields import NonNegative
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("DiceLoss")
-class DiceLoss(Layer):
+class DiceLoss(Scored):
     """y = mean over samples and classes of 1 - (2 sum of x t + smooth) / (sum of x^2 + t^2 + smooth), over the places of an image
 
     bottoms x       (N, C, ...)  probabilities, after a Softmax or Sigmoid; at least one axis of places
@@ -26,19 +27,13 @@ class DiceLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        places = (*x[: self.at], *x[self.at + 1 :])
+        places = self.places(x)
         if len(x) < 3:
             raise Refusal("bottom", f"needs places to add up, N x C x ..., not {x}")
-        each = x[0] == label[0] and x.count == label.count
-        if not each and (tuple(label) != places or label.dtype == "float"):
-            raise Refusal("bottom", f"the label must be {Shape(places)} integers, or {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) != (x[0],):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])}, not {weight}")
-        self.loss = self.buffer("loss", (x[0], x[self.at]))
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        if not self.as_many(x, label):
+            self.integers(x, label, places, f"{places} integers, or {x}")
+        self.weighted(x, weight)
+        return self.cost((x[0], x[self.at]))
 
     def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
         return (0, 1) if x.count == label.count else range(x[self.axis])

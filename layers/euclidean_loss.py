@@ -1,12 +1,12 @@
 """EuclideanLoss: half the squared distance between prediction and target."""
 
-from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.formula import formula
+from dltrain.scored import Scored
 
 
 @layer("EuclideanLoss")
-class EuclideanLoss(Layer):
+class EuclideanLoss(Scored):
     """y = 1/(2N) sum of (a - b)^2          da = (a - b) / N,   db = -da
 
     bottoms a, b    (N, ...), as many numbers a sample
@@ -19,14 +19,9 @@ class EuclideanLoss(Layer):
 
     def setup(self, a: Shape, b: Shape, weight: Shape | None = None) -> Shape:
         self.real(a, b)
-        if a[0] != b[0] or a.count != b.count:
-            raise Refusal("bottom", f"needs as many numbers a sample in both bottoms, not {a} and {b}")
-        if weight is not None and tuple(weight) not in ((a[0],), tuple(b)):
-            raise Refusal("bottom", f"the weight must be {Shape(a[:1])} or {b}, not {weight}")
-        self.loss = self.buffer("loss", a)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        self.alike(a, b)
+        self.weighted(a, weight, b)
+        return self.cost(a)
 
     @staticmethod
     def f(a: float, b: float) -> float:

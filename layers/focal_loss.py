@@ -5,12 +5,13 @@ from typing import Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import NonNegative
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.formula import formula
+from dltrain.scored import Scored
 
 
 @layer("FocalLoss")
-class FocalLoss(Layer):
+class FocalLoss(Scored):
     """y = -(1/Z) sum of weight (1 - p)^gamma log p
 
     dx = (1 - p)^gamma (1 - gamma p log p / (1 - p)) (softmax(x) - 1[label]) weight / Z
@@ -36,21 +37,15 @@ class FocalLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        self.each = x[0] == label[0] and x.count == label.count
-        self.at = 1 if self.each else self.class_axis(self.axis, x)
-        places = tuple(label) if self.each else (*x[: self.at], *x[self.at + 1 :])
-        if tuple(label) != places or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(places)} or {x} integers, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        self.each = self.as_many(x, label)
+        places = label if self.each else self.places(x)
+        self.integers(x, label, places, f"{places} or {x} integers")
+        self.weighted(x, weight, places)
         classes = 2 if self.each else x[self.at]
         if self.class_weight and len(self.class_weight) != classes:
             raise Refusal("class_weight", f"needs one number for each of the {classes} classes, not {len(self.class_weight)}")
         self.prob = self.buffer("prob", x)
-        self.loss = self.buffer("loss", x if self.each else places)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        return self.cost(x if self.each else places)
 
     def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
         return (0, 1) if x.count == label.count else range(x[self.axis])

@@ -2,13 +2,13 @@
 
 from math import exp
 
-from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.formula import formula
+from dltrain.scored import Scored
 
 
 @layer("GaussianNLLLoss")
-class GaussianNLLLoss(Layer):
+class GaussianNLLLoss(Scored):
     """y = 1/N sum of log sigma + (mean - target)^2 / (2 sigma^2),   log_variance = 2 log sigma
 
     d mean = (mean - target) / sigma^2 / N = -d target,   d log_variance = (1 - (mean - target)^2 / sigma^2) / (2N)
@@ -27,14 +27,9 @@ class GaussianNLLLoss(Layer):
     def setup(self, mean: Shape, target: Shape, log_variance: Shape, weight: Shape | None = None) -> Shape:
         self.real(mean, target, log_variance)
         for name, other in (("target", target), ("log_variance", log_variance)):
-            if mean[0] != other[0] or mean.count != other.count:
-                raise Refusal("bottom", f"needs a {name} for each mean: {mean} against {other}")
-        if weight is not None and tuple(weight) not in ((mean[0],), tuple(target)):
-            raise Refusal("bottom", f"the weight must be {Shape(mean[:1])} or {target}, not {weight}")
-        self.loss = self.buffer("loss", mean)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+            self.matched(mean, other, name, "mean")
+        self.weighted(mean, weight, target)
+        return self.cost(mean)
 
     @staticmethod
     def f(a: float, b: float, s: float) -> float:

@@ -2,13 +2,13 @@
 
 from math import ceil, sqrt
 
-from dltrain.errors import Refusal
 from dltrain.fields import Count
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("HierarchicalSoftmaxLoss")
-class HierarchicalSoftmaxLoss(Layer):
+class HierarchicalSoftmaxLoss(Scored):
     """y = -(1/Z) sum over places of log P(group) + log P(label given group),   each a softmax of x w' + b
 
     bottoms x       (N, ..., K)       features
@@ -32,10 +32,9 @@ class HierarchicalSoftmaxLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        if len(x) < 2 or tuple(label) != tuple(x[:-1]) or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(x[:-1])} integers where x is {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), tuple(label)):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {label}, not {weight}")
+        places = Shape(x[:-1])
+        self.integers(x, label, places)
+        self.weighted(x, weight, places)
         self.size = min(self.group_size or ceil(sqrt(self.num_output)), self.num_output)
         groups = ceil(self.num_output / self.size)
         self.matrices, biases = [], []
@@ -48,10 +47,7 @@ class HierarchicalSoftmaxLoss(Layer):
         self.own, self.w = self.buffer("label", (rows,), "index"), None if weight is None else self.buffer("weight", (rows,))
         self.group, self.prob = self.buffer("group", (rows, groups)), self.buffer("prob", (rows, self.size))
         self.spread = self.buffer("spread", label)
-        self.loss = self.buffer("loss", (rows,))
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        return self.cost((rows,))
 
     def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
         return range(self.num_output)

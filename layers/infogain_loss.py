@@ -3,12 +3,13 @@
 from typing import Literal
 
 from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.matrix import read_matrix
+from dltrain.scored import Scored
 
 
 @layer("InfogainLoss")
-class InfogainLoss(Layer):
+class InfogainLoss(Scored):
     """y = -(1/Z) sum over places and classes c of H[label, c] log p[c],   p = max(softmax(x), 1e-20)
 
     dx[c] = (p[c] sum of H[label] - H[label, c]) / Z;   H = 1 is SoftmaxWithLoss, diagonal H are weights of classes
@@ -34,8 +35,8 @@ class InfogainLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, matrix: Shape | None = None, weight: Shape | None = None) -> Shape:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        places, classes = (*x[: self.at], *x[self.at + 1 :]), x[self.at]
+        places = self.places(x)
+        classes = x[self.at]
         if self.source is not None and None not in (matrix, weight):
             raise Refusal("source", "stands for the matrix: the bottoms are then x, label and, if you like, weight")
         if self.source is not None:
@@ -44,16 +45,11 @@ class InfogainLoss(Layer):
             raise Refusal("bottom", "needs a matrix as third bottom, or source: FILE.npy")
         elif matrix.count != classes * classes:
             raise Refusal("bottom", f"the matrix must have {classes} x {classes} numbers, not {matrix}")
-        if tuple(label) != places or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(places)} integers where x is {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        self.integers(x, label, places)
+        self.weighted(x, weight, places)
         self.table = None if self.source is None else read_matrix(self.source, classes)
         self.prob = self.buffer("prob", x)
-        self.loss = self.buffer("loss", places)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        return self.cost(places)
 
     def forward(self, *blobs: Blob) -> None:
         x, label, *others, y = (blob.data for blob in blobs)

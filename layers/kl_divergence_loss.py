@@ -2,13 +2,13 @@
 
 from math import log
 
-from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.formula import formula
+from dltrain.scored import Scored
 
 
 @layer("KLDivergenceLoss")
-class KLDivergenceLoss(Layer):
+class KLDivergenceLoss(Scored):
     """y = 1/N sum of target (log target - log max(x, 1e-20)), 0 where target is 0          dx = -target / max(x, 1e-20) / N
 
     bottoms x       (N, ...)  probabilities;   with log_probabilities their logarithms, as of LogSoftmax, and dx = -target / N
@@ -26,14 +26,9 @@ class KLDivergenceLoss(Layer):
 
     def setup(self, x: Shape, target: Shape, weight: Shape | None = None) -> Shape:
         self.real(x, target)
-        if x[0] != target[0] or x.count != target.count:
-            raise Refusal("bottom", f"needs a target for each number of x: {x} against {target}")
-        if weight is not None and tuple(weight) not in ((x[0],), tuple(target)):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {target}, not {weight}")
-        self.loss = self.buffer("loss", x)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        self.matched(x, target, "target")
+        self.weighted(x, weight, target)
+        return self.cost(x)
 
     @staticmethod
     def f(x: float, target: float) -> float:

@@ -1,13 +1,12 @@
 """LocallyConnected: small filters as in a convolution, but another one at every place of the image."""
 
-from dltrain.errors import Refusal
-from dltrain.fields import Count, PerAxis, PerAxisFromZero, spread
-from dltrain.layer import Blob, Layer, Shape, layer
-from dltrain.ops.window import Window
+from dltrain.fields import Count, PerAxis, PerAxisFromZero
+from dltrain.layer import Blob, Shape, layer
+from dltrain.windowed import Windowed
 
 
 @layer("LocallyConnected")
-class LocallyConnected(Layer):
+class LocallyConnected(Windowed):
     """y[o, p] = sum over c, taps of x[c, at the tap from p] * w[o, p, c, tap] + b[o, p]: a convolution that shares no weights.
 
     bottom  x  (N, C, H, W)           any number of spatial axes
@@ -28,27 +27,11 @@ class LocallyConnected(Layer):
     bias_term: bool = True
 
     def setup(self, x: Shape) -> Shape:
-        self.real(x)
-        if len(x) < 3:
-            raise Refusal("", f"needs a bottom with spatial axes (N x C x H x W), not {x}")
-        window = self.window = self.geometry(len(x) - 2)
-        sizes = window.convolved(x[2:])
-        if min(sizes) < 1:
-            room = Shape(n + 2 * p for n, p in zip(x[2:], window.pad))
-            raise Refusal("kernel_size", f"is larger than its bottom: {Shape(window.extent)} over {room}, padding included")
-        y = Shape((self.num_output, *sizes))
-        self.weight = self.param("weight", (y.count, x[1], *window.kernel), "weights")
+        self.window = self.geometry(self.image(x))
+        y = Shape((self.num_output, *self.shrunk(x)))
+        self.weight = self.param("weight", (y.count, x[1], *self.window.kernel), "weights")
         self.bias = self.param("bias", y, "constant") if self.bias_term else None
         return Shape((x[0], *y))
-
-    def geometry(self, axes: int) -> Window:
-        made = {}
-        for key in ("kernel_size", "stride", "pad", "dilation"):
-            value = spread(getattr(self, key), axes)
-            if value is None:
-                raise Refusal(key, f"needs 1 or {axes} numbers for {axes} spatial axes")
-            made[key] = value
-        return Window(made["kernel_size"], made["stride"], made["pad"], made["dilation"])
 
     def forward(self, x: Blob, y: Blob) -> None:
         self.ops.local_conv(x.data, self.weight.data, self.bias.data if self.bias else None, y.data, self.window)

@@ -2,12 +2,13 @@
 
 from dltrain.errors import Refusal
 from dltrain.fields import NonNegative
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.formula import formula
+from dltrain.scored import Scored
 
 
 @layer("MarginRankingLoss")
-class MarginRankingLoss(Layer):
+class MarginRankingLoss(Scored):
     """y = 1/N sum of max(0, margin - label (a - b))          da = -label / N where the margin is not kept, else 0;   db = -da
 
     bottoms a, b    (N, ...)  scores, as many a sample
@@ -22,16 +23,11 @@ class MarginRankingLoss(Layer):
 
     def setup(self, a: Shape, b: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(a, b)
-        if a[0] != b[0] or a.count != b.count:
-            raise Refusal("bottom", f"needs as many scores a sample in both bottoms, not {a} and {b}")
-        if tuple(label) != (1,) and (label[0] != a[0] or label.count != a.count):
+        self.alike(a, b, "scores")
+        if label != (1,) and not self.as_many(label, a):
             raise Refusal("bottom", f"the label must be {a}, or the number 1 or -1 for all, not {label}")
-        if weight is not None and tuple(weight) not in ((a[0],), tuple(a)):
-            raise Refusal("bottom", f"the weight must be {Shape(a[:1])} or {a}, not {weight}")
-        self.loss = self.buffer("loss", a)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        self.weighted(a, weight, a)
+        return self.cost(a)
 
     def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
         return -1, 1

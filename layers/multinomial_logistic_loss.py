@@ -1,11 +1,11 @@
 """MultinomialLogisticLoss: how surprised given probabilities are by the right class."""
 
-from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("MultinomialLogisticLoss")
-class MultinomialLogisticLoss(Layer):
+class MultinomialLogisticLoss(Scored):
     """y = -1/Z sum over places of log max(x[label], 1e-20)          dx[label] = -1 / max(x[label], 1e-20) / Z, 0 elsewhere
 
     bottoms x       (N, C, ...)       probabilities; with log_probabilities their logarithms (as LogSoftmax gives them), not cut
@@ -25,16 +25,10 @@ class MultinomialLogisticLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        places = (*x[: self.at], *x[self.at + 1 :])
-        if tuple(label) != places or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(places)} integers where x is {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
-        self.loss = self.buffer("loss", places)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        places = self.places(x)
+        self.integers(x, label, places)
+        self.weighted(x, weight, places)
+        return self.cost(places)
 
     def forward(self, *blobs: Blob) -> None:
         x, label, *weight, y = (blob.data for blob in blobs)

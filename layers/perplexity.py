@@ -3,12 +3,12 @@
 from math import exp
 from typing import Any
 
-from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("Perplexity")
-class Perplexity(Layer):
+class Perplexity(Scored):
     """y = exp(mean over places of -log p[label]),   p = softmax(x) along `axis`
 
     bottoms x       (N, C, ...)       scores
@@ -26,17 +26,11 @@ class Perplexity(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        places = (*x[: self.at], *x[self.at + 1 :])
-        if tuple(label) != places or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(places)} integers where x is {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        places = self.places(x)
+        self.integers(x, label, places)
+        self.weighted(x, weight, places)
         self.prob = self.buffer("prob", x)
-        self.loss = self.buffer("loss", places)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        return self.cost(places)
 
     def forward(self, *blobs: Blob) -> None:
         x, label, *weight, y = (blob.data for blob in blobs)

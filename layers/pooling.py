@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from dltrain.errors import Refusal
-from dltrain.fields import Finite, PerAxis, PerAxisFromZero, Positive, spread
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.fields import Finite, PerAxis, PerAxisFromZero, Positive
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops import philox
 from dltrain.ops.window import Window
+from dltrain.windowed import Windowed
 
 
 @layer("Pooling")
-class Pooling(Layer):
+class Pooling(Windowed):
     """y = max (or what `pool` says) of x over a kernel_size window that moves by stride.
 
     mean         sum: the sum         lp: (sum of |x|^p)^(1/p)         lse: 1/beta log mean exp(beta x)
@@ -38,10 +39,8 @@ class Pooling(Layer):
     beta: Positive = 1.0
 
     def setup(self, x: Shape) -> Shape | list[Shape]:
-        self.real(x)
-        if len(x) < 3:
-            raise Refusal("", f"needs a bottom with spatial axes (N x C x H x W), not {x}")
-        self.window = self.whole(x) if self.global_pooling else self.moving(x)
+        image = self.image(x)
+        self.window = self.whole(image) if self.global_pooling else self.moving(image)
         y = Shape((*x[:2], *self.window.pooled(x[2:], self.round == "ceil")))
         drawn = self.pool == "stochastic" and self.train
         self.winner = self.buffer("winner", y, "index") if self.pool == "max" or drawn else None
@@ -61,12 +60,7 @@ class Pooling(Layer):
     def moving(self, x: Shape) -> Window:
         if self.kernel_size is None:
             raise Refusal("kernel_size", "is missing; add kernel_size: 2, or global_pooling: true for one number a channel")
-        keys = ("kernel_size", "stride", "pad")
-        values = [spread(getattr(self, key), len(x) - 2) for key in keys]
-        for key, value in zip(keys, values):
-            if value is None:
-                raise Refusal(key, f"needs 1 or {len(x) - 2} numbers for {len(x) - 2} spatial axes")
-        window = Window(*values)  # type: ignore[arg-type]
+        window = self.geometry(x)
         for k, p, n in zip(window.kernel, window.pad, x[2:]):
             if p >= k:
                 raise Refusal("pad", f"{p} must be smaller than kernel_size {k}")

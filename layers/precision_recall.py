@@ -4,11 +4,12 @@ from typing import Any, Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import Finite, Natural
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("PrecisionRecall")
-class PrecisionRecall(Layer):
+class PrecisionRecall(Scored):
     """precision = right / predicted,   recall = right / true,   y = f1 = 2 right / (predicted + true), in places of a class
 
     bottoms x       (N, C, ...)       scores; the largest predicts (of equal ones the last)
@@ -33,13 +34,12 @@ class PrecisionRecall(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        self.each = x[0] == label[0] and x.count == label.count
-        places = tuple(label) if self.each else (*x[: self.at], *x[self.at + 1 :])
-        if tuple(label) != places or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(places)} or {x} integers, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        places = self.places(x)
+        self.each = self.as_many(x, label)
+        if self.each:
+            places = label
+        self.integers(x, label, places, f"{places} or {x} integers")
+        self.weighted(x, weight, places)
         if self.positive is not None and self.positive >= x[self.at]:
             raise Refusal("positive", f"{self.positive} is none of the {x[self.at]} classes")
         apart = self.average == "macro" and self.positive is None

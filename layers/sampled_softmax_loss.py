@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from dltrain.errors import Refusal
 from dltrain.fields import Count
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops import philox
+from dltrain.scored import Scored
 
 
 @layer("SampledSoftmaxLoss")
-class SampledSoftmaxLoss(Layer):
+class SampledSoftmaxLoss(Scored):
     """y = -(1/Z) sum over places of log p[label],   p = softmax of s = x weight' + bias over all num_output classes;
 
     train: p[label] = exp(s[label]) / (exp(s[label]) + sum over num_sampled drawn classes c of exp(s[c]) / (num_sampled P(c)))
@@ -38,10 +38,9 @@ class SampledSoftmaxLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        if len(x) < 2 or tuple(label) != tuple(x[:-1]) or label.dtype == "float":
-            raise Refusal("bottom", f"the label must be {Shape(x[:-1])} integers where x is {x}, not {label} of {label.dtype}")
-        if weight is not None and tuple(weight) not in ((x[0],), tuple(label)):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {label}, not {weight}")
+        places = Shape(x[:-1])
+        self.integers(x, label, places)
+        self.weighted(x, weight, places)
         self.matrix = self.param("weight", (self.num_output, x[-1]), "weights")
         bias = self.param("bias", (self.num_output,), "constant") if self.bias_term else None
         self.b, self.db = bias.data if bias else None, bias.grad if bias else None
@@ -51,11 +50,8 @@ class SampledSoftmaxLoss(Layer):
         self.own, self.w = self.buffer("label", (rows,), "index"), None if weight is None else self.buffer("weight", (rows,))
         self.scores, self.prob = (self.buffer(role, (rows, width)) for role in ("scores", "prob"))
         self.spread = self.buffer("spread", label)
-        self.loss = self.buffer("loss", (rows,))
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
         self.key = philox.key(self.seed, f"sampled classes {self.name}")
-        return Shape((1,))
+        return self.cost((rows,))
 
     def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
         return range(self.num_output)

@@ -3,13 +3,13 @@
 from math import exp, log, tanh
 from typing import Literal
 
-from dltrain.errors import Refusal
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.formula import formula
+from dltrain.scored import Scored
 
 
 @layer("SigmoidCrossEntropyLoss")
-class SigmoidCrossEntropyLoss(Layer):
+class SigmoidCrossEntropyLoss(Scored):
     """y = -(1/Z) sum of label log p + (1 - label) log(1 - p),   p = 1 / (1 + exp(-x))          dx = (p - label) / Z
 
     bottoms x       (N, ...)  scores
@@ -28,14 +28,9 @@ class SigmoidCrossEntropyLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> Shape:
         self.real(x)
-        if x[0] != label[0] or x.count != label.count:
-            raise Refusal("bottom", f"needs a label for each number of x: {x} against {label}")
-        if weight is not None and tuple(weight) not in ((x[0],), tuple(label)):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {label}, not {weight}")
-        self.loss = self.buffer("loss", x)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        self.matched(x, label, "label")
+        self.weighted(x, weight, label)
+        return self.cost(x)
 
     def labels(self, x: Shape, label: Shape) -> tuple[int, ...] | range:
         return 0, 1

@@ -1,13 +1,13 @@
 """SmoothL1Loss: squared where prediction and target are close, straight where they are far apart; also called Huber loss."""
 
-from dltrain.errors import Refusal
 from dltrain.fields import Positive
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.formula import formula
+from dltrain.scored import Scored
 
 
 @layer("SmoothL1Loss")
-class SmoothL1Loss(Layer):
+class SmoothL1Loss(Scored):
     """y = 1/N sum of h(a - b),   h(d) = (sigma d)^2 / 2 if |d| < 1/sigma^2, else |d| - 1/(2 sigma^2)          db = -da
 
     bottoms a, b    (N, ...), as many numbers a sample
@@ -24,14 +24,9 @@ class SmoothL1Loss(Layer):
 
     def setup(self, a: Shape, b: Shape, weight: Shape | None = None) -> Shape:
         self.real(a, b)
-        if a[0] != b[0] or a.count != b.count:
-            raise Refusal("bottom", f"needs as many numbers a sample in both bottoms, not {a} and {b}")
-        if weight is not None and tuple(weight) not in ((a[0],), tuple(b)):
-            raise Refusal("bottom", f"the weight must be {Shape(a[:1])} or {b}, not {weight}")
-        self.loss = self.buffer("loss", a)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        self.alike(a, b)
+        self.weighted(a, weight, b)
+        return self.cost(a)
 
     @staticmethod
     def f(a: float, b: float, sigma: float) -> float:

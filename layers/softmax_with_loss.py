@@ -4,11 +4,12 @@ from typing import Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import NonNegative, Share
-from dltrain.layer import Blob, Layer, Shape, Tensor, layer
+from dltrain.layer import Blob, Shape, Tensor, layer
+from dltrain.scored import Scored
 
 
 @layer("SoftmaxWithLoss")
-class SoftmaxWithLoss(Layer):
+class SoftmaxWithLoss(Scored):
     """y = -(1/Z) sum over places of weight log p[label],   p = softmax(x) along `axis`          dx = (p - 1[label]) weight / Z
 
     bottoms x      (N, C, ...)       scores
@@ -33,25 +34,20 @@ class SoftmaxWithLoss(Layer):
 
     def setup(self, x: Shape, label: Shape, weight: Shape | None = None) -> list[Shape]:
         self.real(x)
-        self.at = self.class_axis(self.axis, x)
-        places = (*x[: self.at], *x[self.at + 1 :])
+        places = self.places(x)
         self.soft = label.dtype == "float"
         if self.soft and label != x:
             raise Refusal("bottom", f"probabilities must have the shape of x: {label} against {x}")
-        if not self.soft and tuple(label) != places:
-            raise Refusal("bottom", f"the label must be {Shape(places)} for scores of {x}, not {label}")
-        if weight is not None and tuple(weight) not in ((x[0],), places):
-            raise Refusal("bottom", f"the weight must be {Shape(x[:1])} or {Shape(places)}, not {weight}")
+        if not self.soft and label != places:
+            raise Refusal("bottom", f"the label must be {places} for scores of {x}, not {label}")
+        self.weighted(x, weight, places)
         if self.class_weight and len(self.class_weight) != x[self.at]:
             raise Refusal("class_weight", f"needs one number for each of the {x[self.at]} classes, not {len(self.class_weight)}")
         for key in ("ignore_label", "class_weight"):
             if self.soft and getattr(self, key) not in (None, ()):
                 raise Refusal(key, "needs integer labels, not probabilities; give such places a weight")
         self.bottoms = 2 if weight is None else 3
-        self.loss = self.buffer("loss", places)
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return [Shape((1,)), x]
+        return [self.cost(places), x]
 
     def forward(self, *blobs: Blob) -> None:
         x, label, *weight = (blob.data for blob in blobs[: self.bottoms])

@@ -4,12 +4,13 @@ from typing import Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import Count
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
 from dltrain.ops.window import Window
+from dltrain.windowed import Windowed
 
 
 @layer("SPP")
-class SPP(Layer):
+class SPP(Windowed):
     """y = x pooled into 1 window, into 2 x 2, into 4 x 4, ... (pyramid_height levels), flattened, one behind another.
 
     bottom  x  (N, C, H, W)           any number of spatial axes
@@ -25,10 +26,8 @@ class SPP(Layer):
     pool: Literal["max", "mean"] = "max"
 
     def setup(self, x: Shape) -> Shape:
-        self.real(x)
-        if len(x) < 3:
-            raise Refusal("", f"needs a bottom with spatial axes (N x C x H x W), not {x}")
-        self.windows = [self.level(2**number, x) for number in range(self.pyramid_height)]
+        image = self.image(x)
+        self.windows = [self.level(2**number, image) for number in range(self.pyramid_height)]
         shapes = [Shape((*x[:2], *window.pooled(x[2:]))) for window in self.windows]
         self.winners = [self.buffer(f"winner{i}", shape, "index") for i, shape in enumerate(shapes)]
         if self.pyramid_height == 1:

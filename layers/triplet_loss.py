@@ -4,11 +4,12 @@ from typing import Literal
 
 from dltrain.errors import Refusal
 from dltrain.fields import NonNegative
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.layer import Blob, Shape, layer
+from dltrain.scored import Scored
 
 
 @layer("TripletLoss")
-class TripletLoss(Layer):
+class TripletLoss(Scored):
     """y = 1/N sum of max(0, margin + d(anchor, positive) - d(anchor, negative)),   d = |.|^2, or |.| with distance: euclidean
 
     bottoms anchor, positive, negative  one shape, (N, ...)
@@ -29,12 +30,9 @@ class TripletLoss(Layer):
         for other in (positive, negative):
             if other != anchor:
                 raise Refusal("bottom", f"shapes differ: {anchor} and {other}")
-        if weight is not None and tuple(weight) != (anchor[0],):
-            raise Refusal("bottom", f"the weight must be {Shape(anchor[:1])}, not {weight}")
-        self.near, self.far, self.loss = (self.buffer(role, (anchor[0],)) for role in ("near", "far", "loss"))
-        self.z = self.buffer("z", (1,))
-        self.sums = self.tally()
-        return Shape((1,))
+        self.weighted(anchor, weight)
+        self.near, self.far = (self.buffer(role, anchor[:1]) for role in ("near", "far"))
+        return self.cost(anchor[:1])
 
     def forward(self, *blobs: Blob) -> None:
         *xs, y = (blob.data for blob in blobs)

@@ -1,12 +1,13 @@
 """Unpooling: values go back to where max pooling found them."""
 
 from dltrain.errors import Refusal
-from dltrain.fields import PerAxis, PerAxisFromZero, spread
-from dltrain.layer import Blob, Layer, Shape, layer
+from dltrain.fields import PerAxis, PerAxisFromZero
+from dltrain.layer import Blob, Shape, layer
+from dltrain.windowed import Windowed
 
 
 @layer("Unpooling")
-class Unpooling(Layer):
+class Unpooling(Windowed):
     """y[mask] += x in each plane, 0 elsewhere          dx = dy[mask]
 
     bottoms x     (N, C, H, W)           any number of spatial axes
@@ -28,11 +29,10 @@ class Unpooling(Layer):
 
     def setup(self, x: Shape, mask: Shape, like: Shape | None = None) -> Shape:
         self.real(x, mask)
-        if len(x) < 3:
-            raise Refusal("", f"needs a bottom with spatial axes (N x C x H x W), not {x}")
+        image = self.image(x)
         if mask != x:
             raise Refusal("bottom", f"the mask must be {x}, as x, not {mask}")
-        sizes = self.given(x) if like is None else self.read(x, like)
+        sizes = self.given(image) if like is None else self.read(x, like)
         self.winner = self.buffer("winner", x, "index")
         return Shape((*x[:2], *sizes))
 
@@ -43,19 +43,11 @@ class Unpooling(Layer):
             raise Refusal("bottom", f"like must have the {len(x)} axes of x, {x}, not {like}")
         return tuple(like[2:])
 
-    def given(self, x: Shape) -> list[int]:
+    def given(self, image: Shape) -> tuple[int, ...]:
         if self.kernel_size is None:
             raise Refusal("kernel_size", "is missing; give the keys of the Pooling, or a third bottom like: what was pooled")
-        made = {}
-        for key in ("kernel_size", "stride", "pad"):
-            value = spread(getattr(self, key), len(x) - 2)
-            if value is None:
-                raise Refusal(key, f"needs 1 or {len(x) - 2} numbers for {len(x) - 2} spatial axes")
-            made[key] = value
-        sizes = [s * (n - 1) + k - 2 * p for n, k, s, p in zip(x[2:], *made.values())]
-        if min(sizes) < 1:
-            raise Refusal("pad", f"takes away all of the top, {Shape(n + 2 * p for n, p in zip(sizes, made['pad']))} without it")
-        return sizes
+        self.window = self.geometry(image)
+        return self.grown(image)
 
     def forward(self, x: Blob, mask: Blob, *tops: Blob) -> None:
         y = tops[-1]

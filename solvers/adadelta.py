@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-from dltrain.fields import Positive, Share
+from dltrain.fields import MovingShare, Positive
 from dltrain.solver import Solver, solver
 
 
@@ -14,7 +14,7 @@ class AdaDelta(Solver):
     Zeiler 2012, arXiv:1212.5701, in Caffe's form (src/caffe/solvers/adadelta_solver.cpp).
     """
 
-    momentum: Share = 0.0
+    momentum: MovingShare = 0.0
     delta: Positive = 1e-8
 
     slots = ("square", "step")

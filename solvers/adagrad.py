@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from dltrain.fields import Count, NonNegative
+from dltrain.policy import Horizon
 from dltrain.solver import Solver, solver
 
 PARTS = 8
@@ -53,7 +54,7 @@ class WindowedAdaGrad(Solver):
 
     slots = ("part0", "part1", "part2", "part3", "part4", "part5", "part6", "part7")
 
-    def computed(self, iteration: int) -> dict[str, float]:
+    def computed(self, iteration: int, run: Horizon) -> dict[str, float]:
         """Which part the step belongs to, and whether it is the first in it."""
         length = max(1, self.window // PARTS)
         return {"at": iteration // length % (self.window // length), "first": iteration % length == 0}

@@ -2,7 +2,8 @@
 
 from math import sqrt
 
-from dltrain.fields import Positive, Share
+from dltrain.fields import MovingShare, Positive
+from dltrain.policy import Horizon
 from dltrain.solver import Solver, solver
 
 
@@ -16,16 +17,15 @@ class Adam(Solver):
     Kingma & Ba, ICLR 2015, arXiv:1412.6980, section 2, last lines (src/caffe/solvers/adam_solver.cpp).
     """
 
-    momentum: Share = 0.0
-    momentum2: Share = 0.999
+    momentum: MovingShare = 0.0
+    momentum2: MovingShare = 0.999
     delta: Positive = 1e-8
 
     slots = ("mean", "square")
 
-    def computed(self, iteration: int) -> dict[str, float]:
+    def computed(self, iteration: int, run: Horizon) -> dict[str, float]:
         """The mean and the square begin at 0; this undoes it."""
-        t = iteration + 1
-        return {"correction": sqrt(1 - self.momentum2**t) / (1 - self.momentum**t)}
+        return {"correction": sqrt(1 - self.left("momentum2", iteration, run)) / (1 - self.left("momentum", iteration, run))}
 
     @staticmethod
     def rule(

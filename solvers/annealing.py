@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from dltrain.fields import Interval, NonNegative, Share
-from dltrain.solver import Horizon, Policy, policy, power
+from dltrain.policy import Horizon, Policy, policy, power
 
 
 def between(low: float, high: float, part: float) -> float:
@@ -45,7 +45,7 @@ class Cosine(Policy):
 class OneCycle(Policy):
     """lr rises along half a cosine from start base_lr to base_lr over the first `rise` of the run, and falls so to end base_lr.
 
-    Smith & Topin 2017, arXiv:1708.07120.  The momentum stays.
+    Smith & Topin 2017, arXiv:1708.07120.  Their momentum goes the other way: momentum: {type: dip, base: 0.95, to: 0.85}.
     """
 
     rise: Share = 0.3

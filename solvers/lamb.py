@@ -2,7 +2,8 @@
 
 from math import sqrt
 
-from dltrain.fields import Positive, Share
+from dltrain.fields import MovingShare, Positive
+from dltrain.policy import Horizon
 from dltrain.solver import Solver, solver
 
 
@@ -18,16 +19,16 @@ class LAMB(Solver):
     You et al., ICLR 2020, arXiv:1904.00962.
     """
 
-    momentum: Share = 0.9
-    momentum2: Share = 0.999
+    momentum: MovingShare = 0.9
+    momentum2: MovingShare = 0.999
     delta: Positive = 1e-6
 
     slots = ("mean", "square")
 
-    def computed(self, iteration: int) -> dict[str, float]:
+    def computed(self, iteration: int, run: Horizon) -> dict[str, float]:
         """The mean and the square begin at 0; these undo it."""
-        t = iteration + 1
-        return {"mean_scale": 1 / (1 - self.momentum**t), "square_scale": 1 / (1 - self.momentum2**t)}
+        mean, square = (1 - self.left(name, iteration, run) for name in ("momentum", "momentum2"))
+        return {"mean_scale": 1 / mean, "square_scale": 1 / square}
 
     @staticmethod
     def direction(

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from dltrain.fields import Positive, Share
+from dltrain.fields import MovingShare, Positive
 from dltrain.solver import Solver, solver
 
 
@@ -16,7 +16,7 @@ class LARS(Solver):
     You, Gitman & Ginsburg 2017, arXiv:1708.03888.
     """
 
-    momentum: Share = 0.9
+    momentum: MovingShare = 0.9
     trust: Positive = 0.001
     regularization_type: Literal["L2"] = "L2"
 

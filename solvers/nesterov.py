@@ -1,6 +1,6 @@
 """Nesterov: momentum that looks ahead."""
 
-from dltrain.fields import Share
+from dltrain.fields import MovingShare
 from dltrain.solver import Solver, solver
 
 
@@ -11,7 +11,7 @@ class Nesterov(Solver):
     Sutskever, Martens, Dahl & Hinton, ICML 2013, in Caffe's form (src/caffe/solvers/nesterov_solver.cpp).
     """
 
-    momentum: Share = 0.0
+    momentum: MovingShare = 0.0
 
     slots = ("velocity",)
 

@@ -1,10 +1,19 @@
-"""How the learning rate changes in time: Caffe's seven policies, a formula each, Smola's, and a warm-up before any of them."""
+"""How the rate changes in time: Caffe's seven policies, a formula each, Smola's two, and a warm-up before any of them."""
 
 from math import exp
-from typing import Any
+from typing import Annotated, Any
 
-from dltrain.fields import Finite, Interval, NonNegative, Positive, Share, chosen
-from dltrain.solver import Horizon, Policy, policy, power
+from pydantic import AfterValidator
+
+from dltrain.fields import Finite, Interval, NonNegative, Positive, Share, Span, chosen
+from dltrain.policy import Horizon, Policy, policy, power
+
+
+def rising(steps: tuple[tuple[Span, float], ...]) -> tuple[tuple[Span, float], ...]:
+    starts = [start for start, _ in steps]
+    if len({start.unit for start in starts}) > 1 or starts != sorted(starts, key=lambda start: start.amount):
+        raise ValueError("must be in the order of time, with one unit")
+    return steps
 
 
 @policy("fixed")
@@ -56,6 +65,20 @@ class MultiStep(Policy):
 
     def rate(self, base: float, iteration: int, run: Horizon) -> float:
         return base * power(self.gamma, sum(iteration >= run.count(value) for value in self.stepvalue))
+
+
+@policy("piecewise")
+class Piecewise(Policy):
+    """lr = base_lr factor of the last of the steps [start, factor] that have been reached; base_lr before the first
+
+    steps: [[10 epochs, 0.5], [20 epochs, 0.1]].  Factors count from base_lr, not from one another as gamma in multistep does.
+    """
+
+    steps: Annotated[tuple[tuple[Interval, NonNegative], ...], AfterValidator(rising)] = ()
+
+    def rate(self, base: float, iteration: int, run: Horizon) -> float:
+        reached = [factor for start, factor in self.steps if iteration >= run.count(start)]
+        return base * (reached[-1] if reached else 1)
 
 
 @policy("poly")

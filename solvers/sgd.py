@@ -1,6 +1,6 @@
 """SGD: gradient descent with momentum."""
 
-from dltrain.fields import Share
+from dltrain.fields import MovingShare
 from dltrain.solver import Solver, solver
 
 
@@ -8,7 +8,7 @@ from dltrain.solver import Solver, solver
 class SGD(Solver):
     """v <- momentum v + lr g;   w <- w - v          (the rate is inside v, as Caffe has it: a new rate leaves v alone)"""
 
-    momentum: Share = 0.0
+    momentum: MovingShare = 0.0
 
     slots = ("velocity",)
 

@@ -207,7 +207,7 @@ def kind(schema: dict[str, Any]) -> str:
         found = {kind(option) for option in schema["anyOf"]} - {"null", "$", "array"}
         return found.pop() if len(found) == 1 else "several"
     if "$ref" in schema:
-        return "$" if schema["$ref"] == "#/definitions/$" else "a choice"
+        return {"$": "$", "number": "number", "share": "number"}.get(schema["$ref"].removeprefix("#/definitions/"), "a choice")
     if "const" in schema or "enum" in schema:
         return "a choice"
     if schema.get("pattern") == r"^\$":
@@ -282,8 +282,8 @@ def test_an_expression_is_not_yet_built(place: Place, value: str) -> None:
     ("base_lr: 0.1", "base_lr: .nan", "6:30: solver (SGD): 'base_lr' must be a finite number, not NaN"),
     ("base_lr: 0.1", "base_lr: 0.1, momentum: 1", "6:45: solver (SGD): 'momentum' must be less than 1, not 1"),
     ("base_lr: 0.1", "base_lr: 0.1, clip_gradients: 0", "6:51: solver (SGD): 'clip_gradients' must be greater than 0, not 0"),
-    ("base_lr: 0.1", "base_lr: 0.1, momentum: {type: step, gamma: 1, stepsize: 5}",
-     "6:45: solver (SGD): 'momentum' must be a number, not {\"type\": \"step\", \"gamma\": 1, \"stepsize\": 5}; "
+    ("label]}", "label], loss_weight: {type: ramp, base: 1, to: 0}}",
+     "5:76: layer 'loss' (SoftmaxWithLoss): 'loss_weight' must be a number, not {\"type\": \"ramp\", \"base\": 1, \"to\": 0}; "
      "a policy here is not yet built"),
     ("name: t", "name: a/b", "1:7: config: 'name' is 'a/b': String should match pattern '^[A-Za-z0-9_-]+$'"),
     ("name: t", "version: 2", "1:10: config: 'version' cannot be 2; known: 1"),
@@ -352,18 +352,6 @@ def test_a_key_of_a_parameter_that_is_not_yet_built_says_so(word: str) -> None:
     assert told == [f"net.yaml:6:69: solver: param *.bias: '{word}' is not yet built; leave it out"]
 
 
-@pytest.mark.parametrize("word", sections.NOT_YET["data"])
-def test_a_key_of_data_that_is_not_yet_built_says_so(word: str) -> None:
-    assert mistakes(changed("batch_size: 64", f"{word}: 5")) == [f"net.yaml:2:24: data: '{word}' is not yet built; leave it out"]
-
-
-@pytest.mark.parametrize("word", sections.NOT_YET["split"])
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_a_key_of_a_split_that_is_not_yet_built_says_so(split: str, word: str) -> None:
-    told = mistakes(changed("batch_size: 64", f"{split}: {{{word}: 1, batch_size: 3}}"))
-    assert told == [f"net.yaml:2:{24 + len(split) + 3}: data: {split}: '{word}' is not yet built; leave it out"]
-
-
 @pytest.mark.parametrize(("old", "new", "told"), [
     ("num_output: 10", "num_output: $n",
      "4:49: layer 'ip1' (InnerProduct): expressions such as $n are not yet built; write the value"),
@@ -403,6 +391,7 @@ solver:
   type: SGD
   base_lr: 0.1
   lr_policy: {type: warmup, iterations: 5, then: {type: multistep, gamma: 0.1, stepvalue: [10, 2 epochs]}}
+  momentum: {type: warmup, base: 0.9, iterations: 5, start: 0.5, then: {type: step, gamma: 0.5, stepsize: 50}}
   param: {"*.bias": {lr_mult: 2}}
   max_epochs: 1
   display: 100

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 
 import dltrain.catalogue  # noqa: F401  fills the registries
 from dltrain.errors import Refusal
-from dltrain.feed import Feed, spread_classes
+from dltrain.feed import Feed
 from dltrain.fields import Span, span
 from dltrain.registry import SOURCES, TRANSFORMS
-from dltrain.sections import DataKeys, HoldOut
+from dltrain.sections import DataKeys
+from dltrain.sections import Part as HoldOut
+from dltrain.splits import spread_classes
 from dltrain.source import Source
 from dltrain.tensor import Shape
 
@@ -85,7 +87,7 @@ def test_each_epoch_is_a_permutation_and_batches_are_cut_from_their_stream(count
     assert len(stream) == batches * size
     for epoch in range(4):
         assert sorted(stream[epoch * count : (epoch + 1) * count]) == list(range(count))
-        assert stream[epoch * count : (epoch + 1) * count] == list(made.order(epoch))
+        assert stream[epoch * count : (epoch + 1) * count] == list(made.order.of(epoch))
 
 
 def test_no_sample_is_lost_at_the_end_of_an_epoch() -> None:
@@ -97,9 +99,9 @@ def test_no_sample_is_lost_at_the_end_of_an_epoch() -> None:
 
 
 def test_orders_differ_from_epoch_to_epoch_and_from_seed_to_seed() -> None:
-    orders = [tuple(feed(50, 4, seed).order(epoch)) for seed in (1, 2) for epoch in (0, 1, 2)]
+    orders = [tuple(feed(50, 4, seed).order.of(epoch)) for seed in (1, 2) for epoch in (0, 1, 2)]
     assert len(set(orders)) == 6
-    assert orders[0] == tuple(feed(50, 9, 1).order(0))
+    assert orders[0] == tuple(feed(50, 9, 1).order.of(0))
 
 
 def test_fields_of_a_sample_stay_together() -> None:
@@ -150,11 +152,11 @@ def restless() -> Iterator[None]:
 @pytest.mark.usefixtures("restless")
 def test_workers_far_apart_do_not_take_each_others_orders_away() -> None:
     made, wanted = feed(23, 6), feed(23, 6)
-    orders = {epoch: wanted.order(epoch) for epoch in range(40)}
+    orders = {epoch: wanted.order.of(epoch) for epoch in range(40)}
     epochs = list(orders) * 40
     random.Random(6).shuffle(epochs)
     with ThreadPoolExecutor(8) as workers:
-        found = list(workers.map(made.order, epochs))
+        found = list(workers.map(made.order.of, epochs))
     assert all((order == orders[epoch]).all() for epoch, order in zip(epochs, found))
 
 

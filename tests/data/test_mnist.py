@@ -6,13 +6,15 @@ import gzip
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dltrain.data import mnist
+from dltrain.data import known, mnist
+from dltrain.data.download import Remote
 from dltrain.data.mnist import Mnist
 from dltrain.errors import DataError
 
@@ -35,13 +37,19 @@ PACKED = {f"{stem}.gz": gzip.compress(content, mtime=0) for stem, content in FIL
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A world where MNIST has 17 images of 3 x 2, no mirror answers, and the cache is empty; its cache folder."""
-    pinned = {name.removesuffix(".gz"): (len(content), hashlib.sha256(content).hexdigest()) for name, content in PACKED.items()}
-    for name, value in {"SHAPES": SMALL, "PINNED": pinned, "HELD": 4, "MIRRORS": ()}.items():
-        monkeypatch.setattr(mnist, name, value)
+    pinned = tuple(Remote(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in PACKED.items())
+    monkeypatch.setattr(mnist, "SHAPES", SMALL)
+    monkeypatch.setattr(mnist, "HELD", 4)
+    pin(monkeypatch, files=pinned, mirrors=())
     for name in ("DLTRAIN_DATA", "DLTRAIN_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "dltrain" / "mnist"
+
+
+def pin(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """MNIST as the table of known sets would have it."""
+    monkeypatch.setitem(known.KNOWN, "mnist", replace(known.KNOWN["mnist"], **changes))
 
 
 def fill(folder: Path, files: dict[str, bytes], rename: Callable[[str], str] = str) -> Path:
@@ -97,9 +105,8 @@ def test_real_names(real: Mnist) -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data/mnist, which is not here")
 def test_the_pinned_checksums_are_those_of_the_real_files() -> None:
-    for stem, pinned in mnist.PINNED.items():
-        content = (REAL / f"{stem}.gz").read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == pinned
+    for remote in known.KNOWN["mnist"].files:
+        assert (REAL / remote.name).stat().st_size == remote.size and remote.fits(REAL / remote.name)
 
 
 # --- where they are looked for ---
@@ -119,11 +126,11 @@ def test_a_folder_of_yours(small: Path, tmp_path: Path, files: dict[str, bytes],
 def test_data_folder_then_cache(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(small, FILES)
     monkeypatch.setenv("DLTRAIN_DATA", str(tmp_path / "data"))
-    assert set(mnist.find(None).values()) == {small / name for name in FILES}
+    assert set(known.find("mnist", None, SMALL).values()) == {small / name for name in FILES}
     fill(tmp_path / "data" / "mnist", FILES)
-    assert set(mnist.find(None).values()) == {tmp_path / "data" / "mnist" / name for name in FILES}
+    assert set(known.find("mnist", None, SMALL).values()) == {tmp_path / "data" / "mnist" / name for name in FILES}
     fill(tmp_path / "root", FILES)
-    assert set(mnist.find(str(tmp_path / "root")).values()) == {tmp_path / "root" / name for name in FILES}
+    assert set(known.find("mnist", str(tmp_path / "root"), SMALL).values()) == {tmp_path / "root" / name for name in FILES}
 
 
 def test_a_given_folder_must_have_all(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +152,7 @@ def test_the_cache_follows_its_specification(monkeypatch: pytest.MonkeyPatch) ->
         "c": "/home/someone/.cache/dltrain/mnist",
     }.items():
         monkeypatch.setenv("XDG_CACHE_HOME", said)
-        assert mnist.cache_folder() == Path(folder)
+        assert known.cache_folder("mnist") == Path(folder)
 
 
 # --- fetched ---
@@ -164,7 +171,7 @@ def test_fetches_into_the_cache_once(small: Path, mirror: Any, monkeypatch: pyte
 def test_fetches_only_what_is_missing(small: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(small, dict(list(FILES.items())[:3]))
     mirror.files.update(PACKED)
-    monkeypatch.setattr(mnist, "MIRRORS", [mirror.url])
+    pin(monkeypatch, mirrors=(mirror.url,))
     opened()
     assert mirror.asked == [("t10k-labels-idx1-ubyte.gz", 0)]
 
@@ -174,7 +181,7 @@ def test_the_mirror_of_the_environment_comes_first(
 ) -> None:
     second_mirror.files.update(PACKED)
     monkeypatch.setenv("DLTRAIN_MIRROR", mirror.url)
-    monkeypatch.setattr(mnist, "MIRRORS", [second_mirror.url])
+    pin(monkeypatch, mirrors=(second_mirror.url,))
     opened()
     assert mirror.asked == [(name, 0) for name in PACKED] and second_mirror.asked == mirror.asked
 
@@ -185,14 +192,14 @@ def test_a_wrong_file_is_refused_with_the_ways_out(small: Path, mirror: Any, mon
     with pytest.raises(DataError) as caught:
         opened()
     assert str(caught.value) == (
-        f"mnist: t10k-labels-idx1-ubyte could not be fetched ({mirror.url}: gave a file with another SHA-256); "
-        f"put the four files into {small}, or into DIR/mnist with DLTRAIN_DATA=DIR, or say --set data.source.root=DIR"
+        f"mnist: t10k-labels-idx1-ubyte could not be fetched ({mirror.url}mnist/: gave a file with another SHA-256); "
+        f"put the files into {small}, or into DIR/mnist with DLTRAIN_DATA=DIR, or say --set data.source.root=DIR"
     )
 
 
 def test_offline_names_the_ways_out(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(mnist, "MIRRORS", ["http://127.0.0.1:9/"])
+    pin(monkeypatch, mirrors=("http://127.0.0.1:9/",))
     everything = ", ".join(SMALL)
     with pytest.raises(
         DataError, match=re.escape(f"mnist: {everything} could not be fetched (http://127.0.0.1:9/: Connection refused); put")

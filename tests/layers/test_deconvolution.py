@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dltrain.engine import Engine
 from dltrain.layers.convolution import Convolution
 from dltrain.layers.deconvolution import Deconvolution
-from dltrain.ops.cpu import fusion
+from dltrain.net import Net
+from dltrain.ops.backend import Reference
+from dltrain.ops.cpu import Cpu, fusion
+from dltrain.plan.hazards import hazards
+from dltrain.registry import LAYERS
 from dltrain.tensor import Shape
 from dltrain.testing import Trial, check_layer
+from dltrain.wiring import Line
 
 GEOMETRIES = {
     "plain": ((2, 3, 4, 3), {"num_output": 4, "kernel_size": (3,), "stride": (2,)}, (4, 9, 7)),
@@ -96,6 +102,47 @@ def test_the_back_end_joins_no_gradient_with_the_forward_pass(axis: int, shape: 
     calls = Trial(Deconvolution(num_output=2, kernel_size=(3,), axis=axis), [Shape(shape)]).graph.calls
     names = [call.op.name for call in fusion.fuse(calls, set()) if call.way == "forward"]
     assert "conv_dx" in names
+
+
+CONV = ("conv", "Convolution", {"num_output": 5, "kernel_size": (3,), "stride": (2,)})
+UP = ("up", "Deconvolution", {"num_output": 4, "kernel_size": (3,), "stride": (2,), "pad": (1,)})
+PLAIN = ("plain", "Deconvolution", {"num_output": 3, "kernel_size": (2,), "bias_term": False})
+RELU, POOL = ("relu", "ReLU", {}), ("pool", "Pooling", {"kernel_size": (2,), "stride": (2,)})
+
+
+def passed(lines: list[Any], backend: Reference) -> tuple[list[str], dict[str, Any]]:
+    """A step without update of a net on one back end: the names of its calls, its loss and the gradients of its parameters."""
+    lines = [*lines, ("ip", "InnerProduct", {"num_output": 3}), ("loss", "SoftmaxWithLoss", {})]
+    bottoms = {"loss": ["ip", "label"]}
+    made = [
+        Line(name, LAYERS[kind](**keys), **({"bottom": bottoms[name]} if name in bottoms else {})) for name, kind, keys in lines
+    ]
+    net = Net(made, {"data": Shape((2, 9, 8)), "label": Shape((), "index")}, 4, 3)
+    engine, rng = Engine(net, backend), np.random.default_rng(0)
+    engine.initialise(3)
+    batch = {"data": rng.standard_normal((4, 2, 9, 8)).astype(np.float32), "label": rng.integers(0, 3, 4)}
+    engine.pass_through("train", batch, "train")
+    if engine.pool is not None:
+        engine.pool.close()
+    assert engine.plan is not None and engine.graph is not None and hazards(engine.plan) == []
+    found = {part.name: engine.memory.logical(part.handle.grad) for part in net.store.segments.values() if part.handle.grad}
+    found |= {str(one): engine.memory.logical(one, engine.plan) for one in engine.graph.losses.values()}
+    return [call.op.name for call in engine.plan.calls], found
+
+
+@pytest.mark.parametrize("lines", [
+    [CONV, UP], [CONV, PLAIN], [CONV, RELU, UP], [CONV, POOL, RELU, UP], [UP, CONV], [UP, RELU, POOL], [UP, PLAIN, CONV],
+], ids=lambda lines: "-".join(line[0] for line in lines))  # fmt: skip
+def test_between_neighbours_the_cpu_does_what_the_reference_does(lines: list[Any]) -> None:
+    """The gradient by the filters reads what the forward conv_dx reads: the two are no pair, whatever else is joined."""
+    cpu = Cpu(2)
+    names, found = passed(lines, cpu)
+    cpu.close()
+    assert "conv_dx" in names and "conv_grad" in names and "copy" not in names
+    _, right = passed(lines, Reference(np.float64))
+    assert found.keys() == right.keys()
+    for name, want in right.items():
+        np.testing.assert_allclose(found[name], want, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(want).max())), err_msg=name)
 
 
 def test_parameters_have_the_shapes_of_caffe() -> None:

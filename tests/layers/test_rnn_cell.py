@@ -1,4 +1,4 @@
-"""RNNCell: one step, the same as an RNN over a sequence of one, with the same parameters."""
+"""RNNCell: its formula.  That it is one step of an RNN, and what it refuses, is in tests/test_recurrent.py."""
 
 from __future__ import annotations
 
@@ -8,54 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dltrain.layers.rnn import RNN
 from dltrain.layers.rnn_cell import RNNCell
-from dltrain.tensor import Shape
-from dltrain.testing import Trial, check_layer
-
-N, D, H = 3, 4, 5
-RNG = np.random.default_rng(0)
-
-
-def same(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(
     ("activation", "x", "y"), [("tanh", 0.5, tanh(2 * 0.5 + 1 + 3 * 0.2)), ("relu", 0.5, 2.6), ("relu", -5.0, 0)]
 )
-def test_by_hand(activation: Any, x: float, y: float) -> None:
-    trial = Trial(RNNCell(num_output=1, activation=activation), [Shape((1, 1))] * 2)
-    tops, _, _ = trial.run([[[x]], [[0.2]]], [[[1.0]]], {"weight_x": [[2.0]], "bias": [1], "weight_h": [[3.0]]})
-    same(tops[0], [[y]])
-
-
-@pytest.mark.parametrize("keys", [{}, {"bias_term": False}, {"activation": "relu"}])
-def test_is_a_sequence_of_one_step(keys: Any) -> None:
-    x, h, dy = RNG.standard_normal((N, D)), *RNG.standard_normal((2, N, H))
-    cell = Trial(RNNCell(num_output=H, **keys), [Shape((N, D)), Shape((N, H))])
-    cont, static = np.ones((N, 1)), np.zeros((N, 1))
-    whole = Trial(RNN(num_output=H, output_term=False, **keys), [Shape(s) for s in ((N, 1, D), (N, 1), (N, 1), (N, H))])
-    params = {part.role: RNG.standard_normal(part.shape) for part in whole.store.segments.values()}
-    one, ones, few = cell.run([x, h], [dy], params)
-    all_, alls, many = whole.run([x[:, None], cont, static, h], [dy[:, None], np.zeros((N, H))], params)
-    same(one[0], all_[1])
-    same(ones[0], alls[0][:, 0])
-    same(ones[1], alls[3])
-    for role, grad in few.items():
-        same(grad, many[role])
-
-
-@pytest.mark.parametrize(("shapes", "words"), [
-    ([(3, 4), (3, 4)], "h must be 3 x 5, as num_output says, not 3 x 4"),
-    ([(3, 4), (2, 5)], "h must be 3 x 5, as num_output says, not 2 x 5"),
-    ([Shape((3, 4), "index"), (3, 5)], "needs real numbers, not the integers of 3 x 4"),
-])  # fmt: skip
-def test_refuses(shapes: Any, words: str, refuses: Any) -> None:
-    refuses(RNNCell(num_output=5), shapes, "bottom", words)
-
-
-@pytest.mark.parametrize("keys", [{}, {"bias_term": False}, {"activation": "relu"}])
-@pytest.mark.parametrize("shape", [(2, 3), (1, 1), (3,), (2, 3, 2)])
-def test_sits_the_exam(shape: tuple[int, ...], keys: Any) -> None:
-    check_layer(RNNCell(num_output=3, **keys), shape, (shape[0], 3))
+def test_by_hand(activation: Any, x: float, y: float, run: Any) -> None:
+    params = {"weight_x": [[2.0]], "bias": [1], "weight_h": [[3.0]]}
+    made = run(RNNCell(num_output=1, activation=activation), [[x]], [[0.2]], params=params)
+    np.testing.assert_allclose(made.y, [[y]], rtol=1e-12)

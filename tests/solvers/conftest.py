@@ -14,7 +14,8 @@ import dltrain.solvers  # noqa: F401  (these two fill the registries)
 from dltrain.ops.backend import Reference
 from dltrain.ops.cpu import Cpu
 from dltrain.ops.signature import Call, Tracer
-from dltrain.solver import Horizon, Solver
+from dltrain.policy import Horizon
+from dltrain.solver import Solver
 from dltrain.tensor import Shape, Tensor
 
 LINE = 16  # elements: each parameter starts on a cache line

@@ -25,8 +25,8 @@ def test_by_hand(descend: Any) -> None:
 
 def test_the_correction_of_each_step() -> None:
     solver = Adam(base_lr=0.1, momentum=0.9, momentum2=0.999)
-    assert [solver.computed(i)["correction"] for i in (0, 1)] == pytest.approx([sqrt(0.001) / 0.1, sqrt(0.001999) / 0.19])
-    assert solver.computed(10**6)["correction"] == 1
+    assert [solver.computed(i, None)["correction"] for i in (0, 1)] == pytest.approx([sqrt(0.001) / 0.1, sqrt(0.001999) / 0.19])
+    assert solver.computed(10**6, None)["correction"] == 1
 
 
 def test_a_steady_slope_is_descended_in_steps_of_the_rate(descend: Any) -> None:

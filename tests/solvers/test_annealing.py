@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dltrain.fields import Span
+from dltrain.policy import Horizon
 from dltrain.registry import POLICIES
-from dltrain.solver import Horizon
 from dltrain.solvers.annealing import Cosine, OneCycle, Plateau
 from dltrain.solvers.schedules import Warmup
 from dltrain.solvers.sgd import SGD

@@ -14,8 +14,9 @@ import pytest
 from dltrain.fields import Span
 from dltrain.ops.backend import Reference
 from dltrain.ops.cpu import Cpu
+from dltrain.policy import Horizon
 from dltrain.registry import POLICIES, SOLVERS
-from dltrain.solver import Horizon, Solver
+from dltrain.solver import Solver
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "solvers"
 TOLERANCE = 1e-5  # of the largest value

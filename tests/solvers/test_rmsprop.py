@@ -41,10 +41,25 @@ def test_ten_steps_of_least_squares(descend: Any) -> None:
         np.testing.assert_allclose(found, w, rtol=1e-12)
 
 
+def test_with_eps_inside_the_root(descend: Any) -> None:
+    """Larochelle's g / sqrt(gamma + eps): h = 4, and 4 + 5 = 9; a weight without a gradient stays, also with eps 0."""
+    descent = descend(RMSProp(base_lr=0.3, rms_decay=0.5, delta=0.0, inside_root=5.0), [1.0])
+    assert descent.step([sqrt(8)])[0] == pytest.approx(1 - 0.3 * sqrt(8) / 3)
+    assert descend(RMSProp(base_lr=0.3, delta=0.0), [2.0]).step([0.0]).tolist() == [2]
+
+
 def test_there_is_no_momentum() -> None:
     assert "momentum" not in RMSProp.__dataclass_fields__  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("keys", [{}, {"rms_decay": 0.5, "delta": 1e-3}, {"weight_decay": 0.1, "regularization_type": "L1"}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"rms_decay": 0.5, "delta": 1e-3},
+        {"delta": 0.0, "inside_root": 0.1},
+        {"weight_decay": 0.1, "regularization_type": "L1"},
+    ],
+)
 def test_two_workers_go_the_way_of_the_reference(keys: Any, alike: Any) -> None:
     alike(RMSProp(base_lr=0.01, **keys))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dltrain.fields import Span
+from dltrain.policy import Horizon
 from dltrain.registry import POLICIES
-from dltrain.solver import Horizon
 from dltrain.solvers.schedules import Fixed, Inv, MultiStep, Poly, Sigmoid, Step, Warmup
 from dltrain.solvers.sgd import SGD
 
@@ -29,6 +29,10 @@ TABLE = {
     "multistep in any order": ("multistep", {"gamma": 0.1, "stepvalue": STEPS[::-1]}, {1: 0.5, 2: 0.05, 5: 0.005}),
     "multistep in epochs": ("multistep", {"gamma": 0.1, "stepvalue": (Span(2, "epochs"),)}, {14: 0.5, 15: 0.05, 99: 0.05}),
     "multistep without steps": ("multistep", {"gamma": 0.1, "stepvalue": ()}, {0: 0.5, 99: 0.5}),
+    "piecewise": ("piecewise", {"steps": ((Span(5), 0.4), (Span(9), 2.0), (Span(20), 0.0))},
+                  {0: 0.5, 4: 0.5, 5: 0.2, 8: 0.2, 9: 1.0, 20: 0.0, 99: 0.0}),
+    "piecewise in epochs": ("piecewise", {"steps": ((Span(2, "epochs"), 0.4),)}, {14: 0.5, 15: 0.2, 99: 0.2}),
+    "piecewise without steps": ("piecewise", {"steps": ()}, {0: 0.5, 99: 0.5}),
     "poly": ("poly", {"power": 2.0}, {0: 0.5, 50: 0.125, 90: 0.005, 100: 0.0}),
     "poly of power 0": ("poly", {"power": 0.0}, {0: 0.5, 99: 0.5}),
     "poly after its end": ("poly", {"power": 1.5}, {101: 0.0, 1000: 0.0}),

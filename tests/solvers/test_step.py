@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dltrain.fields import Span
+from dltrain.policy import Horizon
 from dltrain.registry import SOLVERS
 from dltrain.solver import OFFERED, WeightEma
 from dltrain.solvers.annealing import Cosine, OneCycle, Plateau
-from dltrain.solvers.schedules import MultiStep, Poly, Step, Warmup
+from dltrain.solvers.schedules import MultiStep, Piecewise, Poly, Step, Warmup
 from dltrain.solvers.sgd import SGD
 
+RUN = Horizon(max_iter=100, per_epoch=Fraction(10))
 NEEDED = {"WindowedAdaGrad": {"window": 3}}
 EVERYTHING = {
     "weight_decay": 0.05, "regularization_start": Span(3), "clip_gradients": 2.0, "clip_weights": 0.8, "max_norm": 1.5,
@@ -39,7 +42,7 @@ def test_two_workers_give_the_same_bits_twice(name: str, descend: Any, cpu: Any)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_rule_asks_for_keys_for_numbers_of_the_step_and_for_what_is_offered(name: str) -> None:
     made = SOLVERS[name](base_lr=0.1, **NEEDED.get(name, {}))
-    known = {*made.__dataclass_fields__, *made.computed(0)} - {"lr_policy", "param"}
+    known = {*made.__dataclass_fields__, *made.computed(0, RUN)} - {"lr_policy", "param"}
     for stage, slots in made.stages:
         assert stage.arguments[: 3 + len(slots)] == ("w", "g", *slots, "lr")
         assert set(stage.arguments[3 + len(slots) :]) <= known | set(OFFERED)
@@ -68,6 +71,8 @@ def test_the_start_may_be_in_epochs(descend: Any) -> None:
      [(("regularization_start",), "regularization_start counts iterations or epochs; write 5 epochs")]),
     ({"lr_policy": Step(gamma=0.1, stepsize=Span(60, "seconds"))},
      [(("lr_policy", "stepsize"), "stepsize counts iterations or epochs; write 5 epochs")]),
+    ({"lr_policy": Piecewise(steps=((Span(5), 0.1), (Span(60, "seconds"), 0.1)))},
+     [(("lr_policy", "steps", 1, 0), "steps counts iterations or epochs; write 5 epochs")]),
     ({"lr_policy": Warmup(iterations=Span(1), then=MultiStep(gamma=0.1, stepvalue=(Span(5), Span(60, "seconds"))))},
      [(("lr_policy", "then", "stepvalue", 1), "stepvalue counts iterations or epochs; write 5 epochs")]),
 ])  # fmt: skip

@@ -14,8 +14,9 @@ from dltrain.fillers import Constant
 from dltrain.net import Net
 from dltrain.ops.backend import Reference
 from dltrain.ops.cpu import Cpu
+from dltrain.policy import Horizon
 from dltrain.registry import LAYERS
-from dltrain.solver import Horizon, WeightEma
+from dltrain.solver import WeightEma
 from dltrain.solvers.lamb import LAMB
 from dltrain.solvers.sgd import SGD
 from dltrain.tensor import Shape
