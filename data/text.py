@@ -171,8 +171,9 @@ class Text(Source):
             found = number.get(symbol, number.get(UNKNOWN))
             if found is None:
                 way_out = f"add {UNKNOWN} to it" if self.vocabulary else "set unknown: true"
-                raise DataError(f"text: {symbol!r}, place {int((text == code).argmax()):,} among the {self.unit} of {where}, is not "
-                                f"in the vocabulary of {self.vocabulary or 'train'}; {way_out}, or mend the text")  # fmt: skip
+                place = f"at {int((text == code).argmax()):,} of the {self.unit} of {where}"
+                raise DataError(f"text: {symbol!r}, {place}, is not in the vocabulary of {self.vocabulary or 'train'}; "
+                                f"{way_out}, or mend the text")  # fmt: skip
             table[code] = found
         return table[text]
 

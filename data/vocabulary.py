@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from dltrain.data.text_file import lines
 from dltrain.errors import DataError
 
 UNKNOWN, PAD = "<unk>", "<pad>"
@@ -22,24 +23,17 @@ def by_count(counts: Iterable[tuple[str, int]], least: int) -> list[str]:
 
 def load(path: Path) -> list[str]:
     """The entries of a vocabulary file: a line each, as JSON where the line begins with a quotation mark."""
-    made: list[str] = []
     place: dict[str, int] = {}
-    try:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                word = entry(path, number, line.rstrip("\r\n"))
-                if word in place:
-                    raise DataError(f"{path}:{number}: {json.dumps(word, ensure_ascii=False)} stands already in line {place[word]}; each entry once")
-                place[word] = number
-                made.append(word)
-                if number > MOST:
-                    raise DataError(f"{path}: has more than {MOST:,} entries; expected a vocabulary, an entry a line")
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "it is no utf-8"
-        raise DataError(f"{path}: cannot be read ({words}); expected a vocabulary, an entry a line") from None
-    if not made:
+    for number, line in enumerate(lines(path, "utf-8"), 1):
+        word = entry(path, number, line)
+        if word in place:
+            raise DataError(f"{path}:{number}: '{word}' stands already in line {place[word]}; keep one of them")
+        if number > MOST:
+            raise DataError(f"{path}: has more than {MOST:,} entries; expected a vocabulary, an entry a line")
+        place[word] = number
+    if not place:
         raise DataError(f"{path}: has no entries; remove the file, and it is written anew")
-    return made
+    return list(place)
 
 
 def entry(path: Path, number: int, line: str) -> str:

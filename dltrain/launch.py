@@ -16,6 +16,7 @@ from dltrain.fillers import symmetric
 from dltrain.hooks import Display, Ends, Guard, Sitting, Snapshots, Test
 from dltrain.marks import load
 from dltrain.progress import Best, Progress
+from dltrain.recall import record
 from dltrain.run import Run, locate
 from dltrain.table import table
 from dltrain.train import train
@@ -156,20 +157,21 @@ def announce(config: Config, engine: Engine, run: Run, console: Console) -> None
 def go(sitting: Sitting) -> dict[str, Any]:
     """The loop with its hooks, the last test, the last snapshot, and the result."""
     console, run, progress = sitting.console, sitting.run, sitting.progress
-    test, ends = Test(), Ends()
+    display, test, ends = Display(), Test(), Ends()
     console.begin(progress.iteration, sitting.horizon.max_iter)
     try:
         spec = sitting.config.loop.test
         if spec is not None and spec.initial and progress.iteration == 0 and not progress.history:
             test.test(sitting)
         over = sitting.horizon.max_iter and progress.iteration >= sitting.horizon.max_iter
-        reason = "max_iter" if over else train(sitting, [Guard(), Display(), test, ends, Snapshots()])
+        reason = "max_iter" if over else train(sitting, [Guard(), display, test, ends, Snapshots()])
         progress.reason = reason
         Snapshots.save(sitting)  # before a test off the beat, which a longer run would not have
         tested = progress.history and progress.history[-1][0] == progress.iteration
         if spec is not None and reason != "signal" and not tested:
             test.test(sitting)
             progress.reason = reason
+        display.tell_skipped(sitting)
     finally:
         console.end()
         ends.restore()
@@ -191,7 +193,7 @@ def report(sitting: Sitting, reason: str) -> dict[str, Any]:
         else {}
     )
     made = {"run": str(run.folder), "iterations": progress.iteration, "reason": reason, "scores": scores, "best": best,
-            "state_hash": saving.state_hash(sitting.engine, progress)}  # fmt: skip
+            "skipped": len(sitting.feed.reader.skipped), "state_hash": saving.state_hash(sitting.engine, progress)}  # fmt: skip
     words = [f"{reason} after {progress.iteration} iterations, {progress.seconds:.1f} s.  {scores_text(scores)}"]
     if best:
         chosen = " (chosen on test)" if str(best["score"]).startswith("test.") else ""

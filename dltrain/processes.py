@@ -30,11 +30,14 @@ class Remote:
         self.process.start()
         theirs.close()
         self.at = "starting"
+        self.closed = False
         self.lock = threading.Lock()  # training and a test may both ask
         self.memory: shared_memory.SharedMemory | None = None
 
     def make(self, job: Job) -> Arrays:
         with self.lock:
+            if self.closed:
+                raise DataError("data: the worker processes have been closed")
             return self.made(job)
 
     def made(self, job: Job) -> Arrays:
@@ -73,10 +76,13 @@ class Remote:
             self.memory = None
 
     def close(self) -> None:
-        self.process.terminate()
-        self.process.join(2.0)
-        self.pipe.close()
-        self.release()
+        """Ends the process first: a thread that waits for it hears of that, and lets go of the pipe."""
+        self.closed = True
+        self.process.kill()
+        self.process.join()
+        with self.lock:
+            self.pipe.close()
+            self.release()
 
 
 def serve(pipe: Any, begin: Callable[[], Any]) -> None:

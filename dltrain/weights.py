@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,18 @@ from dltrain.errors import ConfigError, SnapshotError, did_you_mean
 
 @dataclass
 class Report:
-    """Names of layers: filled from a file, beginning fresh, in a file and not in the net."""
+    """Names of layers: filled from a file, beginning fresh, in a file and not in the net; linear here and convolution there."""
 
     loaded: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         words = [f"loaded {', '.join(self.loaded) or 'nothing'}"]
         words += [f"fresh {', '.join(self.fresh)}"] if self.fresh else []
         words += [f"not in this net {', '.join(self.unused)}"] if self.unused else []
+        words += [f"linear as convolution, or the other way about: {', '.join(self.turned)}"] if self.turned else []
         return "; ".join(words)
 
 
@@ -42,13 +45,21 @@ def load(engine: Engine, files: tuple[str, ...], fresh: tuple[str, ...] = ()) ->
     used = {name: array for name, array in wanted.items() if layer_of(name) not in fresh}
     wrong = [f"{spoken(name)} is in no file" for name in used if name not in given and name.startswith("data/")]
     wrong += [f"{spoken(name)} is {given[name].shape}, the net has {array.shape}"
-              for name, array in used.items() if name in given and given[name].shape != array.shape]  # fmt: skip
+              for name, array in used.items() if name in given and not fits(given[name].shape, array.shape)]  # fmt: skip
     if wrong:
         raise ConfigError(f"weights: {'; '.join(wrong)}; rename these layers, or learn them anew: weights.fresh: […]")
     for name in used.keys() & given.keys():
-        used[name][...] = given[name]
+        used[name][...] = given[name].reshape(used[name].shape)
+    turned = [layer_of(name) for name in used.keys() & given.keys() if given[name].shape != used[name].shape]
     unused = dict.fromkeys(layer_of(name) for name in given if layer_of(name) not in layers)
-    return Report([name for name in layers if name not in fresh], [name for name in layers if name in fresh], list(unused))
+    loaded, begun = ([name for name in layers if (name in fresh) == new] for new in (False, True))
+    return Report(loaded, begun, list(unused), [name for name in layers if name in turned])
+
+
+def fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """True for equal shapes, and for a linear layer as the convolution that computes the same:  (O, C h w) and (O, C, h, w)."""
+    linear = sorted((len(given), len(wanted))) == [2, 4] and given[0] == wanted[0] and prod(given) == prod(wanted)
+    return given == wanted or linear
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
 def test_train_gives_one_json_object_with_what_the_run_came_to(small, command, tmp_path):
     done = command("train", small, "--json")
     made = json.loads(done.stdout)
-    assert list(made) == ["run", "iterations", "reason", "scores", "best", "state_hash"]
+    assert list(made) == ["run", "iterations", "reason", "scores", "best", "skipped", "state_hash"]
     assert made["iterations"] == 120 and made["reason"] == "max_iter" and len(made["state_hash"]) == 64
     assert set(made["scores"]) == {"val.loss", "val.accuracy"} and made["best"]["score"] == "val.loss"
     assert "431" not in done.stdout and "conv1" in done.stderr and "\r" not in done.stderr

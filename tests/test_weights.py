@@ -70,3 +70,43 @@ def test_the_same_bits_come_from_the_same_weights_and_they_matter(trained, small
 def test_weights_and_resume_do_not_go_together(trained, command):
     done = command("train", "--resume", trained.parent.parent, "--weights", trained)
     assert done.returncode == 2 and "--weights begins a new run" in done.stderr
+
+
+def test_a_linear_layer_becomes_the_convolution_that_computes_the_same(small, tmp_path):
+    """ip1 sees 6 x 4 x 4; as a 4 x 4 convolution it gives the same numbers, at one place of a map."""
+    from dltrain import config
+    from dltrain.launch import engine_of
+    from dltrain.progress import Progress
+    from dltrain.saving import save
+
+    cut = small.read_text().split("  - {name: relu2")[0] + "solver: {type: SGD, base_lr: 0.1, max_iter: 1, test: null}\n"
+    loss = "  - {name: loss, type: EuclideanLoss, bottom: [ip1, ip1]}\nsolver"
+    (tmp_path / "linear.yaml").write_text(cut.replace("solver", loss))
+    (tmp_path / "conv.yaml").write_text(
+        cut.replace("solver", loss).replace(
+            "type: InnerProduct, num_output: 32", "type: Convolution, num_output: 32, kernel_size: 4"
+        )
+    )
+    made = []
+    for name in ("linear", "conv"):
+        read = config.read(tmp_path / f"{name}.yaml")
+        engine = engine_of(read, "reference", with_solver=False)
+        if made:
+            report = weights.load(engine, (str(tmp_path / "w.h5"),))
+            assert report.turned == ["ip1"]
+            assert str(report) == "loaded conv1, ip1; linear as convolution, or the other way about: ip1"
+        else:
+            save(tmp_path / "w.h5", engine, read, Progress())
+        engine.forward("test", next(read.feed.batches("val")), "val", ("ip1",))
+        made.append(engine.blob("ip1"))
+        engine.close()
+    assert made[1].shape == (50, 32, 1, 1)
+    np.testing.assert_allclose(made[1].reshape(50, 32), made[0], rtol=1e-4, atol=1e-5)
+    assert abs(made[0]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [((5, 24), (5, 2, 4, 4)), ((6, 32), (5, 2, 4, 4)), ((5, 32), (5, 32, 1)), ((5,), (5, 1))]
+)
+def test_other_shapes_stay_apart(given, wanted):
+    assert not weights.fits(given, wanted)

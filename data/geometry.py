@@ -1,0 +1,295 @@
+"""Steps that cut, fit, extend and mirror pictures along their axes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from dltrain.data.transforms import Phase, Range, between, image_size, need_image, need_size, spanned
+from dltrain.errors import DataError, Refusal
+from dltrain.fields import Finite, PerAxis, PerAxisFromZero
+from dltrain.source import ANY_SIZE, Draw, Shape, Step, Training, transform, varies
+
+CACHED = 1 << 15  # elements that are resized together, so that they stay in the cache
+
+
+@transform("resize")
+class Resize(Step):
+    """y_i = sum_j f((j - p) / s) x_j / sum_j f((j - p) / s)    p = (i + 1/2) old / new - 1/2, s = max(1, old / new)   each axis
+
+    bilinear  f(t) = max(0, 1 - |t|)
+    bicubic   f(t) = 3/2 |t|^3 - 5/2 t^2 + 1 up to |t| = 1;  -1/2 |t|^3 + 5/2 t^2 - 4 |t| + 2 up to 2;  else 0
+    area      y_i = mean of x over [i old / new, (i + 1) old / new), parts of pixels counted as such
+    nearest   y_i = x_j,  j = floor((i + 1/2) old / new);  label images always
+
+    side both: H' x W' = size.  short, long: that side becomes `size`, and the other keeps the shape of the picture.
+
+    x  (N, C, H, W)        y  (N, C, H', W')
+
+    Shrinking smooths (s widens f), so that no pixel is passed over; enlarging, s is 1.
+    """
+
+    size: PerAxis
+    mode: Literal["bilinear", "nearest", "bicubic", "area"] = "bilinear"
+    side: Literal["both", "short", "long"] = "both"
+    phase: Phase | None = None
+    top: str | None = None
+    moves = True
+
+    def setup(self, x: Shape, training: Training) -> Shape:
+        self.target = image_size("resize", self.size, x)
+        if self.side != "both" and len(self.size) != 1:
+            raise Refusal("size", f"resize: with side: {self.side} size needs one number")
+        self.classes = x.dtype == "index"
+        unknown = self.side != "both" and varies(x)
+        return Shape((x[0], *((ANY_SIZE, ANY_SIZE) if unknown else self.fitted(x[1], x[2]))), x.dtype)
+
+    def fitted(self, height: int, width: int) -> tuple[int, int]:
+        """The new height and width of a picture."""
+        if self.side == "both":
+            return self.target
+        named = (min if self.side == "short" else max)(height, width)
+        h, w = (max(1, (2 * side * self.size[0] + named) // (2 * named)) for side in (height, width))
+        return h, w
+
+    def apply(self, x: Any, draw: Draw | None) -> Any:
+        size = self.fitted(x.shape[2], x.shape[3])
+        if size == x.shape[2:]:
+            return x
+        made = np.empty((*x.shape[:2], *size), x.dtype)
+        some = max(1, CACHED // (x[:1].size + made[:1].size))
+        for start in range(0, len(x), some):
+            part = x[start : start + some]
+            made[start : start + some] = self.one(part.reshape(-1, *x.shape[2:]), None).reshape(-1, *made.shape[1:])
+        return made
+
+    def one(self, x: Any, u: Any) -> Any:
+        from dltrain.data.resample import resized
+
+        return resized(x, self.fitted(*x.shape[1:]), "nearest" if self.classes else self.mode)
+
+    def least(self) -> tuple[int, int] | None:
+        return self.target
+
+
+def place(value: Any) -> Any:
+    """random or centre as it is; [y, x] as a tuple."""
+    if value in ("random", "centre"):
+        return value
+    whole = isinstance(value, list | tuple) and all(type(n) is int and n >= 0 for n in value)
+    if not whole or len(value) != 2:
+        raise ValueError("must be random, centre, or the upper left corner [y, x]")
+    return tuple(value)
+
+
+_CORNER = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}
+_PLACE = {"anyOf": [{"enum": ["random", "centre"]}, _CORNER]}
+
+
+@transform("crop")
+class Crop(Step):
+    """y = x[:, :, a : a + h, b : b + w]
+
+    random   train: a, b drawn;   test: the centre
+    centre   a = floor((H - h) / 2), b = floor((W - w) / 2)
+    [a, b]   that corner
+
+    x  (N, C, H, W)        y  (N, C, h, w)
+    """
+
+    size: PerAxis
+    at: Annotated[Any, BeforeValidator(place), WithJsonSchema(_PLACE)] = "random"
+    phase: Phase | None = None
+    top: str | None = None
+    moves = True
+    numbers = 2
+
+    def setup(self, x: Shape, training: Training) -> Shape:
+        self.window = h, w = image_size("crop", self.size, x)
+        for axis, (side, need) in enumerate(zip(x[1:], self.window, strict=True)):
+            if side == ANY_SIZE:
+                continue
+            if need > side:
+                raise Refusal("size", f"crop: {h} x {w} is larger than the image, {x[1]} x {x[2]}; resize it first")
+            if isinstance(self.at, tuple) and self.at[axis] + need > side:
+                raise Refusal("at", f"crop: {h} x {w} from {list(self.at)} on leaves the image, {x[1]} x {x[2]}")
+        return Shape((x[0], h, w), x.dtype)
+
+    def corner(self, height: int, width: int, u: Any) -> tuple[int, int]:
+        (h, w), fixed = self.window, isinstance(self.at, tuple)
+        a, b = self.at if fixed else (0, 0)
+        if a + h > height or b + w > width:
+            start = f" from [{a}, {b}] on" if fixed else ""
+            raise DataError(f"crop: {h} x {w}{start} is larger than a picture of {height} x {width}; put resize or pad before it")
+        if fixed:
+            return a, b
+        if u is None or self.at == "centre":
+            return (height - h) // 2, (width - w) // 2
+        return int(u[0] * (height - h + 1)), int(u[1] * (width - w + 1))
+
+    def one(self, x: Any, u: Any) -> Any:
+        a, b = self.corner(*x.shape[1:], u)
+        return x[:, a : a + self.window[0], b : b + self.window[1]]
+
+    def apply(self, x: Any, draw: Draw | None) -> Any:
+        h, w = self.window
+        if draw is None or self.at != "random":
+            a, b = self.corner(*x.shape[2:], None)
+            return x[:, :, a : a + h, b : b + w]
+        rows, columns = (draw.uniform(2) * (x.shape[2] - h + 1, x.shape[3] - w + 1)).astype(np.intp).T
+        windows = np.lib.stride_tricks.sliding_window_view(x, (h, w), (2, 3))  # (N, C, H - h + 1, W - w + 1, h, w)
+        return windows[np.arange(len(x)), :, rows, columns]
+
+
+@transform("crop_resize")
+class CropResize(Step):
+    """y = a window of x, resized      train: its area a H W and its aspect r = width / height drawn, then its place
+                                        test: the largest window of the shape of y, in the centre
+
+    h = sqrt(a H W / r), w = sqrt(a H W r);   a even in `area`, log r even in the part of `aspect` with which such a window fits
+
+    x  (N, C, H, W)        y  (N, C, H', W')
+
+    Where no aspect fits, the window is the largest of the aspect that comes nearest.  Szegedy et al., "Going deeper with
+    convolutions", 2015.
+    """
+
+    size: PerAxis
+    area: Range = (0.08, 1.0)
+    aspect: Range = (0.75, 4 / 3)
+    mode: Literal["bilinear", "nearest", "bicubic", "area"] = "bilinear"
+    phase: Phase | None = None
+    top: str | None = None
+    moves = True
+    numbers = 4
+
+    def setup(self, x: Shape, training: Training) -> Shape:
+        self.target = image_size("crop_resize", self.size, x)
+        self.areas = spanned("crop_resize", "area", self.area, lambda a: a)
+        self.aspects = spanned("crop_resize", "aspect", self.aspect, lambda r: 1 / r if r else r)
+        if not 0 < self.areas[0] <= self.areas[1] <= 1:
+            raise Refusal("area", "crop_resize: area is a share of the picture, above 0 and at most 1")
+        if self.aspects[0] <= 0:
+            raise Refusal("aspect", "crop_resize: aspect must be above 0")
+        self.way: Any = "nearest" if x.dtype == "index" else self.mode
+        return Shape((x[0], *self.target), x.dtype)
+
+    def window(self, height: int, width: int, u: Any) -> tuple[int, int, int, int]:
+        """Upper left corner, height and width."""
+        if u is None:
+            a, r = 1.0, self.target[1] / self.target[0]
+        else:
+            a, (low, high) = between(*self.areas, u[0]), self.aspects
+            low, high = (min(max(r, a * width / height), width / (a * height)) for r in (low, high))
+            r = float(np.exp(between(np.log(low), np.log(high), u[1])))
+            r = min(max(r, self.aspects[0]), self.aspects[1])
+        h, w = np.sqrt(a * height * width / r), np.sqrt(a * height * width * r)
+        shrink = min(1.0, height / h, width / w)
+        h, w = (max(1, min(side, round(float(length * shrink)))) for side, length in ((height, h), (width, w)))
+        if u is None:
+            return (height - h) // 2, (width - w) // 2, h, w
+        return int(u[2] * (height - h + 1)), int(u[3] * (width - w + 1)), h, w
+
+    def one(self, x: Any, u: Any) -> Any:
+        from dltrain.data.resample import resized
+
+        a, b, h, w = self.window(*x.shape[1:], u)
+        return resized(x[:, a : a + h, b : b + w], self.target, self.way)
+
+
+@transform("pad")
+class Pad(Step):
+    """y = x with a border:   constant  value (label images: label)     edge  the nearest pixel     reflect  … 2 1 0 1 2 …
+
+    margin   one number; [above and below, left and right]; or [above, below, left, right]
+    size     [height, width] that it becomes, x in the middle (rounded up and to the left); a larger picture is an error
+
+    x  (N, C, H, W)        y  (N, C, H', W')
+    """
+
+    margin: PerAxisFromZero = (0,)
+    size: PerAxis | None = None
+    mode: Literal["constant", "reflect", "edge"] = "constant"
+    value: Finite = 0.0
+    label: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
+    phase: Phase | None = None
+    top: str | None = None
+    moves = True
+
+    def setup(self, x: Shape, training: Training) -> Shape:
+        need_image("pad", x)
+        self.fill: Any = np.int32(self.label) if x.dtype == "index" else np.float32(self.value)
+        if self.size is not None:
+            if any(self.margin):
+                raise Refusal("size", "pad: takes margin or size, not both")
+            self.target = image_size("pad", self.size, x)
+            if any(side > most for side, most in zip(x[1:], self.target, strict=True)):
+                raise Refusal("size", f"pad: the image, {x[1]} x {x[2]}, is larger than {self.target[0]} x {self.target[1]}")
+            return Shape((x[0], *self.target), x.dtype)
+        if len(self.margin) not in (1, 2, 4):
+            raise Refusal("margin", "pad: margin needs one number, [vertical, horizontal] or [above, below, left, right]")
+        above, below, left, right = self.border(0, 0)
+        sides = zip(x[1:], (above + below, left + right), strict=True)
+        return Shape((x[0], *(side if side == ANY_SIZE else side + more for side, more in sides)), x.dtype)
+
+    def border(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Pixels above, below, left and right."""
+        if self.size is None:
+            m = self.margin
+            above, below, left, right = m if len(m) == 4 else (m[0], m[0], m[-1], m[-1])
+            return above, below, left, right
+        h, w = (most - side for side, most in zip((height, width), self.target, strict=True))
+        if h < 0 or w < 0:
+            large = f"a picture of {height} x {width} is larger than {self.target[0]} x {self.target[1]}"
+            raise DataError(f"pad: {large}; put {{resize: {min(self.target)}, side: long}} before it")
+        return h // 2, h - h // 2, w // 2, w - w // 2
+
+    def one(self, x: Any, u: Any) -> Any:
+        return self.apply(x[None], None)[0]
+
+    def apply(self, x: Any, draw: Draw | None) -> Any:
+        from dltrain.data.resample import folded
+
+        height, width = x.shape[2:]
+        above, below, left, right = self.border(height, width)
+        rows, columns = np.arange(-above, height + below), np.arange(-left, width + right)
+        if self.mode != "constant":
+            return x[:, :, folded(rows, height, self.mode)[:, None], folded(columns, width, self.mode)]
+        y = np.full((*x.shape[:2], len(rows), len(columns)), self.fill)
+        y[:, :, above : above + height, left : left + width] = x
+        return y
+
+
+@transform("mirror")
+class Mirror(Step):
+    """y = x, in train with the given probability its mirror image: left and right exchanged, or (axis: vertical) top and bottom
+
+    x, y  (N, C, H, W)
+    """
+
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    axis: Literal["horizontal", "vertical"] = "horizontal"
+    phase: Phase | None = None
+    top: str | None = None
+    moves = True
+    numbers = 1
+
+    def setup(self, x: Shape, training: Training) -> Shape:
+        need_image("mirror", x)
+        return x
+
+    def turned(self, x: Any) -> Any:
+        return x[..., ::-1] if self.axis == "horizontal" else x[..., ::-1, :]
+
+    def one(self, x: Any, u: Any) -> Any:
+        return x if u is None or u[0] >= self.probability else self.turned(x)
+
+    def apply(self, x: Any, draw: Draw | None) -> Any:
+        if draw is None:
+            return x
+        turned = draw.uniform()[:, 0] < self.probability
+        y = x.copy()
+        y[turned] = self.turned(x[turned])
+        return y

@@ -1,0 +1,224 @@
+"""How pictures are sampled anew: along one axis after the other, or every pixel from a place of its own.  Numba kernels inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numba import njit
+
+Sampling = Literal["bilinear", "nearest", "bicubic", "area"]
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+F, U = np.float32, np.uint64
+
+
+def kernel(function: Kernel) -> Kernel:
+    """No fast arithmetic: every number is rounded where it stands, or results would depend on the machine and the batch."""
+    made: Kernel = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)(function)
+    return made
+
+
+class Taps(NamedTuple):
+    """y_i = sum over k of weights[i, k] x[first[i] + k];  between = True:  y_i = x_lo + weights[i, 0] (x_hi - x_lo)"""
+
+    first: Any  # (new)
+    weights: Any  # (new, K), float32
+    between: bool = False  # lo = first[i], hi the one after it, but for the last
+
+
+@lru_cache(maxsize=1024)
+def taps(old: int, new: int, mode: Sampling) -> Taps:
+    """Which old pixels make a new one along an axis, and with what weights: the formula of `resize`."""
+    i, r = np.arange(new), old / new
+    p, s = (i + 0.5) * old / new - 0.5, max(1.0, r)
+    if mode == "bilinear" and new >= old:
+        p = np.clip(p, 0, old - 1)
+        low = np.floor(p)
+        return fixed(low, (p - low)[:, None], True)
+    if mode == "area":
+        count, first = min(old, int(np.ceil(r)) + 1), np.floor(i * r)
+    else:
+        reach = s * (1 if mode == "bilinear" else 2)
+        count, first = min(old, int(2 * reach) + 1), np.ceil(p - reach)
+    first = np.clip(first, 0, old - count)
+    j = first[:, None] + np.arange(count)
+    if mode == "area":
+        weights = np.minimum(j + 1, ((i + 1) * r)[:, None]) - np.maximum(j, (i * r)[:, None])
+        return fixed(first, np.maximum(weights, 0))
+    t = np.abs(j - p[:, None]) / s
+    return fixed(first, np.maximum(0, 1 - t) if mode == "bilinear" else cubic(t))
+
+
+def cubic(t: Any) -> Any:
+    """Keys' cubic with a = -1/2, the one that is right for parabolas (1981)."""
+    return np.where(t < 1, (1.5 * t - 2.5) * t * t + 1, np.where(t < 2, ((-0.5 * t + 2.5) * t - 4) * t + 2, 0))
+
+
+@lru_cache(maxsize=64)
+def bell(size: int, sigma: float) -> Taps:
+    """A Gaussian round every pixel, cut off at 3 sigma and at the border."""
+    reach = int(np.ceil(3 * sigma))
+    i, count = np.arange(size), min(size, 2 * reach + 1)
+    first = np.clip(i - reach, 0, size - count)
+    t = np.abs(first[:, None] + np.arange(count) - i[:, None])
+    return fixed(first, np.where(t <= reach, np.exp(-0.5 * (t / sigma) ** 2), 0))
+
+
+def fixed(first: Any, weights: Any, between: bool = False) -> Taps:
+    """Read-only, since they are shared; weights of a sum add up to 1."""
+    total = 1 if between else weights.sum(axis=1, keepdims=True)
+    return Taps(frozen(first.astype(np.int64)), frozen((weights / total).astype(F)), between)
+
+
+def frozen(x: Any) -> Any:
+    """Read-only and in order, so that each kernel is compiled for one kind of array."""
+    made = np.ascontiguousarray(x).view()
+    made.flags.writeable = False
+    return made
+
+
+def resized(x: Any, size: tuple[int, int], mode: Sampling) -> Any:
+    """C x H x W of any type and strides to C x H' x W': float32, or for `nearest` as it was."""
+    _, height, width = x.shape
+    if (height, width) == size:
+        return x
+    if mode == "nearest":
+        rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip((height, width), size, strict=True))
+        return x[:, rows[:, None], columns]
+    rows, columns = (taps(old, new, mode) if old != new else None for old, new in zip((height, width), size, strict=True))
+    return separable(x, rows, columns)
+
+
+def separable(x: Any, rows: Taps | None, columns: Taps | None) -> Any:
+    """C x H x W to float32, sampled along one axis and then the other: rows first, where that does not make more of them."""
+    lines, step = in_lines(x)
+    (_, height, width), planes = x.shape, len(lines)
+    h, w = (old if taps is None else len(taps.first) for old, taps in ((height, rows), (width, columns)))
+    if rows is not None and (columns is None or h < height or h * width < w * height):
+        made = np.empty((planes, h, lines.shape[2]), F)
+        along_rows(lines, *rows, made)
+        lines = frozen(made)
+    elif columns is not None and rows is not None:
+        made = np.empty((planes * step, height, w), F)
+        along_columns(lines, *columns, step, made)
+        y = np.empty((planes * step, h, w), F)
+        along_rows(frozen(made), *rows, y)
+        return y
+    if columns is None:
+        return lines.reshape(planes, h, w, step).transpose(0, 3, 1, 2).reshape(-1, h, w).astype(F)
+    y = np.empty((planes * step, h, w), F)
+    along_columns(lines, *columns, step, y)
+    return y
+
+
+def in_lines(x: Any) -> tuple[Any, int]:
+    """The rows of a picture as they lie in memory, (planes, H, W step), with `step` channels side by side in each."""
+    x = x if x.dtype in (np.uint8, F) else x.astype(F)
+    channels, height, width = x.shape
+    if 1 < channels <= 4 and abs(x.strides[0]) < abs(x.strides[2]):
+        return frozen(x.transpose(1, 2, 0)).reshape(1, height, width * channels), channels
+    return frozen(x), 1
+
+
+@kernel
+def along_rows(x: Any, first: Any, weights: Any, between: bool, y: Any) -> None:
+    """Rows of y (planes, H', L) from rows of x (planes, H, L)"""
+    for p in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            made = y[p, i]
+            low = x[p, first[i]]
+            if between:
+                high, t = x[p, min(first[i] + 1, x.shape[1] - 1)], weights[i, 0]
+                for l in range(made.size):
+                    a = F(low[l])
+                    made[l] = (F(high[l]) - a) * t + a
+                continue
+            for l in range(made.size):
+                made[l] = weights[i, 0] * F(low[l])
+            for k in range(1, weights.shape[1]):
+                row, t = x[p, first[i] + k], weights[i, k]
+                for l in range(made.size):
+                    made[l] += t * F(row[l])
+
+
+@kernel
+def along_columns(x: Any, first: Any, weights: Any, between: bool, step: int, y: Any) -> None:
+    """Columns of y (planes step, H, W') from rows of x (planes, H, W step)"""
+    for p in range(x.shape[0]):
+        for h in range(x.shape[1]):
+            row = x[p, h]
+            for c in range(step):
+                made = y[p * step + c, h]
+                for j in range(made.size):
+                    at = U(first[j] * step + c)
+                    if between:
+                        a = F(row[at])
+                        made[j] = (F(row[min(at + U(step), U(row.size - step + c))]) - a) * weights[j, 0] + a
+                    else:
+                        total = F(0.0)
+                        for k in range(weights.shape[1]):
+                            total += weights[j, k] * F(row[at])
+                            at += U(step)
+                        made[j] = total
+
+
+EDGE, REFLECT, CONSTANT = 0, 1, 2  # what lies beyond the border
+BEYOND = {"edge": EDGE, "reflect": REFLECT, "constant": CONSTANT}
+
+
+def folded(p: Any, size: int, mode: str) -> Any:
+    """Places along an axis, those beyond its ends brought back to it."""
+    if mode == "edge" or size == 1:
+        return np.clip(p, 0, size - 1)
+    p = p % (2 * (size - 1))
+    return np.minimum(p, 2 * (size - 1) - p)
+
+
+@kernel
+def brought_back(p: float, size: int, beyond: int) -> float:
+    """As `folded`, for one place of a picture."""
+    last = float(size - 1)
+    if beyond == REFLECT and size > 1 and not 0.0 <= p <= last:
+        p = p % (2 * last)
+        return min(p, 2 * last - p)
+    return p if beyond == CONSTANT else min(max(p, 0.0), last)
+
+
+@kernel
+def pixel(x: Any, i: int, j: int, value: Any) -> Any:
+    return x[i, j] if 0 <= i < x.shape[0] and 0 <= j < x.shape[1] else value
+
+
+@kernel
+def warp(x: Any, matrix: Any, field: Any, beyond: int, nearest: bool, value: Any, y: Any) -> None:
+    """y[n, :, i, j] = x[n, :, p, q]     (p, q) = matrix[n] (i, j, 1) + field[n, :, i, j]
+
+    x, y (N, C, H, W); matrix (N, 2, 3); field (N, 2, H, W), or of no samples for none.  Between pixels bilinear, or the nearest.
+    """
+    N, C, H, W = x.shape
+    for n in range(N):
+        for i in range(H):
+            for j in range(W):
+                p = matrix[n, 0, 0] * i + matrix[n, 0, 1] * j + matrix[n, 0, 2]
+                q = matrix[n, 1, 0] * i + matrix[n, 1, 1] * j + matrix[n, 1, 2]
+                if n < field.shape[0]:
+                    p += field[n, 0, i, j]
+                    q += field[n, 1, i, j]
+                p, q = brought_back(p, H, beyond), brought_back(q, W, beyond)
+                if nearest:
+                    a, b = int(np.floor(p + 0.5)), int(np.floor(q + 0.5))
+                    for c in range(C):
+                        y[n, c, i, j] = pixel(x[n, c], a, b, value)
+                else:
+                    a, b = int(np.floor(p)), int(np.floor(q))
+                    s, t = F(p - a), F(q - b)
+                    a2, b2 = (a + 1, b + 1) if beyond == CONSTANT else (min(a + 1, H - 1), min(b + 1, W - 1))
+                    for c in range(C):
+                        plane = x[n, c]
+                        u, v = F(pixel(plane, a, b, value)), F(pixel(plane, a2, b, value))
+                        u += (F(pixel(plane, a, b2, value)) - u) * t
+                        v += (F(pixel(plane, a2, b2, value)) - v) * t
+                        y[n, c, i, j] = u + (v - u) * s
