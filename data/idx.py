@@ -44,7 +44,7 @@ def read_idx(path: Path, shape: tuple[int, ...], member: str | None = None) -> A
         raise DataError(f"{where}: {error}; {expected}") from None
     except KeyError:
         raise DataError(f"{where}: there is no such file in the archive; {expected}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{where}: is damaged or cut short ({error}); {expected}") from None
     except OSError as error:
         raise DataError(f"{where}: cannot be read ({error.strerror or error}); {expected}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,10 @@ from dltrain.data.datum import Datum, data_ends, parse
 from dltrain.data.lmdb_pages import Pages
 from dltrain.data.manifest import Manifest
 from dltrain.errors import DataError
-from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source
+from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source, varies
 
 FIRST = 64  # bytes of a record in which all that stands before its picture lies
 LOOKED_AT = 64  # records, evenly over the database, that tell whether pictures are of one size
-PIXELS = 1 << 28  # at most, in an encoded picture
-MODES = {"rgb": "RGB", "bgr": "RGB", "gray": "L"}
 
 
 @dataclass
@@ -53,7 +50,7 @@ class LmdbFiles(Source):
     train: str | None = None
     val: str | None = None
     test: str | None = None
-    color: Literal["rgb", "bgr", "gray"] = "rgb"
+    color: Literal["rgb", "bgr", "grey"] = "rgb"
     sizes: Literal["alike", "differ"] | None = None
 
     def open(self) -> None:
@@ -80,11 +77,19 @@ class LmdbFiles(Source):
         if store.about is not None:
             return store.about.fields
         some = np.unique(np.linspace(0, store.count - 1, LOOKED_AT if self.sizes is None else 1).astype(int))
-        found = {self.picture(store, int(index)).shape for index in some}
-        first = self.picture(store, 0).shape
-        if self.sizes == "differ" or (self.sizes is None and len(found) > 1):
+        found = [self.looked_at(store, int(index)) for index in some]
+        first = found[0]
+        if self.sizes == "differ" or (self.sizes is None and len(set(found)) > 1):
             first = (first[0], ANY_SIZE, ANY_SIZE)
         return {"data": Shape(first), "label": Shape((), "index")}
+
+    def looked_at(self, store: Store, number: int) -> tuple[int, ...]:
+        """The shape of a picture."""
+        try:
+            shape: tuple[int, ...] = self.picture(parse(store.pages.value(number)), None).shape
+        except (ValueError, OSError) as error:
+            raise damaged(store, number, error) from None
+        return shape
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -102,56 +107,45 @@ class LmdbFiles(Source):
     def sample(self, index: int, wanted: Collection[str]) -> Arrays:
         store, number = self.at(index)
         try:
-            if store.about is not None:
-                return self.record(store, number, wanted)
-            if "data" not in wanted:
-                return {"label": np.int32(labelled(store, number).label)}
-            made = {"data": self.picture(store, number), "label": np.int32(0)}
-            if "label" in wanted:
-                made["label"] = np.int32(labelled(store, number).label)
-            return {name: made[name] for name in wanted}
+            made = self.datum(store, number, wanted) if store.about is None else self.record(store, number, wanted)
         except (ValueError, OSError) as error:
-            words = getattr(error, "strerror", None) or error
-            raise damaged(store, number, words) from None
-
-    # --- our own records ---
-    def record(self, store: Store, number: int, wanted: Collection[str]) -> Arrays:
-        """The wanted fields of a record; those of small size without reading the rest."""
-        if len(wanted) == len(self.fields):
-            made = records.decode(store.pages.value(number), wanted)
-        else:
-            made = self.some(store.pages, number, wanted)
+            raise damaged(store, number, error) from None
         for name, array in made.items():
             self.fit(store, number, name, array.shape)
         return made
 
-    def some(self, pages: Pages, number: int, wanted: Collection[str]) -> Arrays:
-        head = pages.part(number, 0, records.HEAD)
+    def datum(self, store: Store, number: int, wanted: Collection[str]) -> Arrays:
+        """The wanted fields of Caffe's message; the label without reading the picture."""
+        if "data" not in wanted:
+            return {"label": np.int32(labelled(store.pages, number).label)}
+        datum = parse(store.pages.value(number))
+        least = self.least if varies(self.fields["data"]) else None
+        made = {"data": self.picture(datum, least), "label": np.int32(datum.label)}
+        return {name: made[name] for name in wanted}
+
+    def picture(self, datum: Datum, least: tuple[int, int] | None) -> Any:
+        return decoded(datum, self.color, least) if datum.encoded else datum.array()
+
+    def record(self, store: Store, number: int, wanted: Collection[str]) -> Arrays:
+        """The wanted fields of a record of ours; those of small size without reading the rest."""
+        if len(wanted) == len(self.fields):
+            return records.decode(store.pages.value(number), wanted)
+        head = store.pages.part(number, 0, records.HEAD)
         try:
-            places = records.layout(head, int(pages.size[number]))
+            places = records.layout(head, int(store.pages.size[number]))
             picked = {name: places[name] for name in wanted}
         except (IndexError, KeyError):  # a head of many fields, or a damaged one
-            return records.decode(pages.value(number), wanted)
-        return {name: place.array(pages.part(number, place.start, place.size), place.start) for name, place in picked.items()}
-
-    # --- Datum records ---
-    def picture(self, store: Store, number: int) -> Any:
-        """The data of a Datum, decoded where it is encoded."""
-        try:
-            datum = parse(store.pages.value(number))
-            array = decoded(bytes(datum.data), self.color) if datum.encoded else datum.array()
-        except (ValueError, OSError) as error:
-            raise damaged(store, number, getattr(error, "strerror", None) or error) from None
-        if hasattr(self, "fields"):
-            self.fit(store, number, "data", array.shape)
-        return array
+            return records.decode(store.pages.value(number), wanted)
+        return {
+            name: place.array(store.pages.part(number, place.start, place.size), place.start) for name, place in picked.items()
+        }
 
     def fit(self, store: Store, number: int, name: str, shape: tuple[int, ...]) -> None:
         """DataError where a sample has another shape than the field."""
         field = self.fields[name]
-        if len(shape) != len(field) or any(size not in (own, ANY_SIZE) for own, size in zip(shape, field)):
+        if len(shape) != len(field) or any(own not in (size, ANY_SIZE) for own, size in zip(field, shape)):
             way_out = "say sizes: differ, and resize in data.transform" if len(shape) == 3 else "mend it"
-            raise damaged(store, number, f"has '{name}' of {Shape(shape)}, where others have {field}", way_out)
+            raise damaged(store, number, f"has '{name}' of {Shape(shape)} where others have {field}", way_out)
 
 
 def opened(path: str) -> Store:
@@ -169,7 +163,9 @@ def opened(path: str) -> Store:
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: {error}; copy it from where it came from once more") from None
     if about.count != place or place != len(pages) - 1:
-        raise DataError(f"{path}: holds {len(pages) - 1:,} records where its manifest says {about.count:,}; convert the data once more")
+        raise DataError(
+            f"{path}: holds {len(pages) - 1:,} records where its manifest says {about.count:,}; convert the data once more"
+        )
     return Store(path, pages, about, about.count)
 
 
@@ -177,35 +173,34 @@ def written(fields: dict[str, Shape]) -> str:
     return ", ".join(f"{name} {shape.dtype} {shape}" for name, shape in fields.items())
 
 
-def labelled(store: Store, number: int) -> Datum:
+def labelled(pages: Pages, number: int) -> Datum:
     """A Datum without its picture: what stands before and behind that is read alone."""
-    pages = store.pages
-    head = pages.part(number, 0, FIRST)
+    head, size = pages.part(number, 0, FIRST), int(pages.size[number])
     ends = data_ends(head)
-    if ends is None or ends[1] > int(pages.size[number]):
+    if ends is None or ends[1] > size:
         return parse(pages.value(number))
     start, end = ends
-    return parse(pages.part(number, end, int(pages.size[number]) - end), parse(head[:start]))
+    return parse(pages.part(number, end, size - end), parse(head[:start]))
 
 
-def damaged(store: Store, number: int, words: object, way_out: str = "mend it, or say on_error: skip") -> DataError:
+def damaged(store: Store, number: int, error: object, way_out: str = "mend it, or say on_error: skip") -> DataError:
     name = store.pages.key(number).decode("utf-8", "backslashreplace")
+    words = getattr(error, "strerror", None) or error
     return DataError(f"{store.path}: record {number} ('{name[:100]}') {words}; {way_out}")
 
 
-def decoded(blob: bytes, color: str) -> Any:
-    """C x H x W bytes from a JPEG or PNG file; ValueError where it is none."""
+def decoded(datum: Datum, color: str, least: tuple[int, int] | None) -> Any:
+    """C x H x W bytes of an encoded picture; ValueError where it is none."""
+    from dltrain.data import image
+
+    pillow, content = image.quiet_pillow(), image.Bytes(datum.data)
+    content.left += len(datum.data) // 64
     try:
-        from PIL import Image
-    except ImportError:
-        raise DataError("lmdb: encoded pictures need Pillow, which is not installed; pip install 'dltrain[images]'") from None
-    try:
-        with Image.open(io.BytesIO(blob), formats=("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")) as image:
-            if image.width * image.height > PIXELS:
-                raise ValueError(f"holds a picture of {image.width:,} x {image.height:,}")
-            array = np.asarray(image.convert(MODES[color]))
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"holds no picture that can be decoded ({error})") from None
-    if array.ndim == 2:
-        return array[None]
-    return array.transpose(2, 0, 1)[:: -1 if color == "bgr" else 1]
+        with pillow.open(content, formats=image.FORMATS) as picture:
+            if picture.width * picture.height > image.MOST:
+                raise ValueError(f"says that its picture has more than {image.MOST:,} pixels")
+            x = image.pixels(picture, "grey" if color == "grey" else "rgb", least)
+    except Exception as error:  # a foreign file can make its reader raise anything
+        words = str(error).partition("\n")[0][:100] or type(error).__name__
+        raise ValueError(f"holds no picture that can be decoded ({words})") from None
+    return x[None] if x.ndim == 2 else x.transpose(2, 0, 1)[:: -1 if color == "bgr" else 1]

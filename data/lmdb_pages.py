@@ -14,7 +14,9 @@ from dltrain.data.npy import installed
 from dltrain.errors import DataError
 
 MAGIC, VERSION = 0xBEEFC0DE, 1
-HEAD = 16  # bytes before the pointers of a page: its number (8), padding (2), its kind (2), where free room begins and ends (2 + 2)
+HEAD = (
+    16  # bytes before the pointers of a page: its number (8), padding (2), its kind (2), where free room begins and ends (2 + 2)
+)
 NODE = 8  # bytes before a key: size of the value (4), flags (2), size of the key (2)
 BRANCH, LEAF = 0x01, 0x02  # kinds of pages
 BIG, NAMED, REPEATED = 0x01, 0x02, 0x04  # flags of a record: its value lies in pages of its own; a database; several values
@@ -50,7 +52,9 @@ class Pages:
         except ValueError as error:
             raise DataError(f"{self.path}: {error}; {way_out}") from None
         except OSError as error:
-            raise DataError(f"{self.path}: cannot be read ({error.strerror}); copy it from where it came from once more") from None
+            raise DataError(
+                f"{self.path}: cannot be read ({error.strerror}); copy it from where it came from once more"
+            ) from None
 
     def __len__(self) -> int:
         return self.records

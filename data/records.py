@@ -50,7 +50,12 @@ def encode(sample: Arrays) -> bytes:
     for name, value in sample.items():
         array = np.asarray(value)
         word, dtype = name.encode(), array.dtype.newbyteorder("<")
-        head += [bytes([len(word)]), word, bytes([TYPES.index(dtype.str), array.ndim]), struct.pack(f"<{array.ndim}I", *array.shape)]
+        head += [
+            bytes([len(word)]),
+            word,
+            bytes([TYPES.index(dtype.str), array.ndim]),
+            struct.pack(f"<{array.ndim}I", *array.shape),
+        ]
         body.append(np.ascontiguousarray(array, dtype).tobytes())
     return b"".join(head + body)
 

@@ -9,6 +9,7 @@ from typing import Any
 from dltrain import catalogue  # noqa: F401  fills the registries
 from dltrain.checks import adapter
 from dltrain.errors import ConfigError, did_you_mean
+from dltrain.fields import moving
 from dltrain.registry import Registry
 
 
@@ -39,9 +40,9 @@ def entry(known: Registry, name: str) -> str:
 def keys(cls: Any) -> list[tuple[str, str, str]]:
     """(key, type, default or "needed") of each field."""
     schema = adapter(cls).json_schema()
-    found = []
+    found, moved = [], moving(cls)
     for field in fields(cls):
-        about = kind(schema.get("properties", {}).get(field.name, {}))
+        about = kind(schema.get("properties", {}).get(field.name, {})) + (" | policy" if field.name in moved else "")
         if field.default is not MISSING:
             default = shown(field.default)
         else:
