@@ -81,7 +81,15 @@ def from_mirror(remote: Remote, mirror: str, folder: Path) -> Path:
         begun = part.exists()
         try:
             url = f"{mirror.rstrip('/')}/{remote.name}"
-            return Path(pooch.retrieve(url, f"{remote.algorithm}:{remote.sum.rpartition(':')[2]}", remote.name, folder, downloader=Resuming(remote, part)))
+            return Path(
+                pooch.retrieve(
+                    url,
+                    f"{remote.algorithm}:{remote.sum.rpartition(':')[2]}",
+                    remote.name,
+                    folder,
+                    downloader=Resuming(remote, part),
+                )
+            )
         except ValueError:  # pooch's word for a wrong hash; it has removed the file
             continue
     raise Unreachable(f"gave a file with another {'SHA-256' if remote.algorithm == 'sha256' else 'MD5'}")

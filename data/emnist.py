@@ -40,7 +40,9 @@ class Emnist(Glyphs):
     root: str | None = None
 
     def open(self) -> None:
-        stems = [f"emnist-{self.set}-{split}-{kind}-ubyte" for split in ("train", "test") for kind in ("images-idx3", "labels-idx1")]
+        stems = [
+            f"emnist-{self.set}-{split}-{kind}-ubyte" for split in ("train", "test") for kind in ("images-idx3", "labels-idx1")
+        ]
         found = known.find("emnist", self.root, stems)
         pairs = []
         for split, count in zip(("train", "test"), COUNTS[self.set], strict=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from dltrain.data.transforms import Phase, Range, between, image_size, need_image, need_size, spanned
+from dltrain.data.transforms import Phase, Range, between, image_size, need_image, spanned
 from dltrain.errors import DataError, Refusal
 from dltrain.fields import Finite, PerAxis, PerAxisFromZero
 from dltrain.source import ANY_SIZE, Draw, Shape, Step, Training, transform, varies
@@ -68,7 +68,7 @@ class Resize(Step):
     def one(self, x: Any, u: Any) -> Any:
         from dltrain.data.resample import resized
 
-        return resized(x, self.fitted(*x.shape[1:]), "nearest" if self.classes else self.mode)
+        return resized(x, self.fitted(x.shape[1], x.shape[2]), "nearest" if self.classes else self.mode)
 
     def least(self) -> tuple[int, int] | None:
         return self.target
@@ -130,13 +130,13 @@ class Crop(Step):
         return int(u[0] * (height - h + 1)), int(u[1] * (width - w + 1))
 
     def one(self, x: Any, u: Any) -> Any:
-        a, b = self.corner(*x.shape[1:], u)
+        a, b = self.corner(x.shape[1], x.shape[2], u)
         return x[:, a : a + self.window[0], b : b + self.window[1]]
 
     def apply(self, x: Any, draw: Draw | None) -> Any:
         h, w = self.window
         if draw is None or self.at != "random":
-            a, b = self.corner(*x.shape[2:], None)
+            a, b = self.corner(x.shape[2], x.shape[3], None)
             return x[:, :, a : a + h, b : b + w]
         rows, columns = (draw.uniform(2) * (x.shape[2] - h + 1, x.shape[3] - w + 1)).astype(np.intp).T
         windows = np.lib.stride_tricks.sliding_window_view(x, (h, w), (2, 3))  # (N, C, H - h + 1, W - w + 1, h, w)
@@ -195,7 +195,7 @@ class CropResize(Step):
     def one(self, x: Any, u: Any) -> Any:
         from dltrain.data.resample import resized
 
-        a, b, h, w = self.window(*x.shape[1:], u)
+        a, b, h, w = self.window(x.shape[1], x.shape[2], u)
         return resized(x[:, a : a + h, b : b + w], self.target, self.way)
 
 
@@ -256,7 +256,7 @@ class Pad(Step):
         above, below, left, right = self.border(height, width)
         rows, columns = np.arange(-above, height + below), np.arange(-left, width + right)
         if self.mode != "constant":
-            return x[:, :, folded(rows, height, self.mode)[:, None], folded(columns, width, self.mode)]
+            return x.take(folded(rows, height, self.mode), 2).take(folded(columns, width, self.mode), 3)
         y = np.full((*x.shape[:2], len(rows), len(columns)), self.fill)
         y[:, :, above : above + height, left : left + width] = x
         return y

@@ -114,7 +114,7 @@ def quiet_pillow() -> Any:
     if not any(getattr(module, "pattern", "") == r"PIL\." for _, _, _, module, _ in warnings.filters):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # for good: catch_warnings is not for threads
         logging.getLogger("PIL").addHandler(logging.NullHandler())
-        libraries = ctypes.CDLL(Image.core.__file__)
+        libraries = ctypes.CDLL(vars(Image)["core"].__file__)
         if hasattr(libraries, "TIFFSetErrorHandler"):  # libtiff would write to stderr itself
             libraries.TIFFSetErrorHandler(None)
     return Image

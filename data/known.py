@@ -50,7 +50,7 @@ SETS = (
         Remote(TEST_IMAGES, 1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
         Remote(TEST_LABELS, 4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ), ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-          "", NONE_STATED, "LeCun, Bottou, Bengio & Haffner, Proc. IEEE 1998"),
+          "", "none stated", "LeCun, Bottou, Bengio & Haffner, Proc. IEEE 1998"),
     Known("fashion_mnist", "60,000 + 10,000", (
         Remote(IMAGES, 26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
         Remote(LABELS, 29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
@@ -84,8 +84,9 @@ def find(name: str, root: str | None, wanted: Collection[str]) -> dict[str, Path
     found = look(known, given, wanted) if given else {}
     if given and (root is not None or found):
         if not whole(known, found, wanted):
-            raise DataError(f"{name}: {given} lacks {', '.join(lacking(known, found, wanted))} (plain or .gz); add what is missing, "
-                            "or name a folder that has all: --set data.source.root=DIR")  # fmt: skip
+            lack = ", ".join(lacking(known, found, wanted))
+            raise DataError(f"{name}: {given} lacks {lack} (plain or .gz); add what is missing, or name a folder that has all: "
+                            "--set data.source.root=DIR")  # fmt: skip
         return found
     return fetched(known, wanted)
 
@@ -111,7 +112,7 @@ def fetched(known: Known, wanted: Collection[str]) -> dict[str, Path]:
 
 
 def look(known: Known, folder: Path, wanted: Collection[str]) -> dict[str, Path]:
-    """What a folder has: wanted files under either spelling, plain or gzipped, in it or in the archive's folder; else the archive."""
+    """What a folder has: wanted files in either spelling, plain or gzipped, also in the archive's folder; else the archive."""
     places = [folder, folder / known.inside] if known.inside else [folder]
     found = {}
     for name in wanted:

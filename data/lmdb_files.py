@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from dltrain.errors import DataError
 from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source, varies
 
 FIRST = 64  # bytes of a record in which all that stands before its picture lies
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # of encoded pictures
 LOOKED_AT = 64  # records, evenly over the database, that tell whether pictures are of one size
 
 
@@ -161,11 +163,10 @@ def opened(path: str) -> Store:
             raise ValueError("has a manifest larger than any")
         about = manifest.read(pages.value(place), path)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path}: {error}; copy it from where it came from once more") from None
+        raise DataError(f"{path}: {error}; copy it here once more") from None
     if about.count != place or place != len(pages) - 1:
-        raise DataError(
-            f"{path}: holds {len(pages) - 1:,} records where its manifest says {about.count:,}; convert the data once more"
-        )
+        held = f"holds {len(pages) - 1:,} records where its manifest says {about.count:,}"
+        raise DataError(f"{path}: {held}; convert the data once more")
     return Store(path, pages, about, about.count)
 
 
@@ -193,12 +194,11 @@ def decoded(datum: Datum, color: str, least: tuple[int, int] | None) -> Any:
     """C x H x W bytes of an encoded picture; ValueError where it is none."""
     from dltrain.data import image
 
-    pillow, content = image.quiet_pillow(), image.Bytes(datum.data)
-    content.left += len(datum.data) // 64
+    pillow = image.quiet_pillow()
     try:
-        with pillow.open(content, formats=image.FORMATS) as picture:
+        with pillow.open(io.BytesIO(datum.data), formats=FORMATS) as picture:
             if picture.width * picture.height > image.MOST:
-                raise ValueError(f"says that its picture has more than {image.MOST:,} pixels")
+                raise ValueError(f"says that it has more than {image.MOST:,} pixels")
             x = image.pixels(picture, "grey" if color == "grey" else "rgb", least)
     except Exception as error:  # a foreign file can make its reader raise anything
         words = str(error).partition("\n")[0][:100] or type(error).__name__

@@ -52,9 +52,7 @@ class Pages:
         except ValueError as error:
             raise DataError(f"{self.path}: {error}; {way_out}") from None
         except OSError as error:
-            raise DataError(
-                f"{self.path}: cannot be read ({error.strerror}); copy it from where it came from once more"
-            ) from None
+            raise DataError(f"{self.path}: cannot be read ({error.strerror}); copy it here once more") from None
 
     def __len__(self) -> int:
         return self.records

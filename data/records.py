@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -99,36 +100,62 @@ def decode(record: bytes, wanted: Collection[str] | None = None) -> Arrays:
         raise ValueError(f"has no field {error}") from None
 
 
+def compact(array: Any) -> Any:
+    """Float32 numbers as bytes, where these hold every bit of them; else as they are."""
+    if array.dtype != np.float32:
+        return array
+    with np.errstate(invalid="ignore"):
+        small = array.astype(np.uint8)
+    return small if np.array_equal(small.astype(np.float32).view(np.int32), np.ascontiguousarray(array).view(np.int32)) else array
+
+
 def key(index: int) -> bytes:
     return b"%010d" % index
 
 
 class RecordWriter:
-    """Writes the records of an LMDB one after another; `close` with the manifest makes it whole."""
+    """Writes the records of an LMDB one after another; `close` with the manifest makes it whole.
+
+    What goes wrong is an OSError, as with files.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             import lmdb
         except ImportError:
-            raise DataError(f"{path}: writing an LMDB needs lmdb, which is not installed; pip install 'dltrain[lmdb]'") from None
+            raise DataError(f"{path}: writing an LMDB needs lmdb, which is not installed: pip install 'dltrain[lmdb]'") from None
         self.count, self.trouble = 0, lmdb.Error
-        self.store = lmdb.open(str(path), map_size=ROOM, subdir=True, lock=False, sync=False, metasync=False)
-        self.transaction = self.store.begin(write=True)
-
-    def add(self, sample: Arrays) -> None:
-        self.put(key(self.count), encode(sample))
-        self.count += 1
-        if self.count % TOGETHER == 0:
-            self.transaction.commit()
+        with self.told():
+            self.store = lmdb.open(str(path), map_size=ROOM, subdir=True, lock=False, sync=False, metasync=False)
             self.transaction = self.store.begin(write=True)
 
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        try:
+            yield
+        except self.trouble as error:
+            raise OSError(0, str(error)) from None
+
+    def add(self, batch: Arrays) -> None:
+        """Samples, field by field; whole numbers of 0 .. 255 are written as bytes, unless samples differ in size."""
+        whole = {name: rows if isinstance(rows, list) else [compact(row) for row in rows] for name, rows in batch.items()}
+        for row in range(len(next(iter(whole.values())))):
+            self.put(key(self.count), encode({name: rows[row] for name, rows in whole.items()}))
+            self.count += 1
+            if self.count % TOGETHER == 0:
+                with self.told():
+                    self.transaction.commit()
+                    self.transaction = self.store.begin(write=True)
+
     def put(self, name: bytes, value: bytes) -> None:
-        self.transaction.put(name, value, append=True)
+        with self.told():
+            self.transaction.put(name, value, append=True)
 
     def close(self, about: Manifest) -> None:
         self.put(manifest.NAME.encode(), about.text())
-        self.transaction.commit()
-        self.store.sync(True)
+        with self.told():
+            self.transaction.commit()
+            self.store.sync(True)
         self.store.close()
 
     def abort(self) -> None:

@@ -1,4 +1,4 @@
-"""How pictures are sampled anew: along one axis after the other, or every pixel from a place of its own.  Numba kernels inside."""
+"""How pictures are sampled anew: along one axis after the other, or every pixel from a place of its own.  Numba kernels."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def resized(x: Any, size: tuple[int, int], mode: Sampling) -> Any:
         return x
     if mode == "nearest":
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip((height, width), size, strict=True))
-        return x[:, rows[:, None], columns]
+        return x.take(rows, 1).take(columns, 2)
     rows, columns = (taps(old, new, mode) if old != new else None for old, new in zip((height, width), size, strict=True))
     return separable(x, rows, columns)
 
@@ -181,44 +181,60 @@ def folded(p: Any, size: int, mode: str) -> Any:
 def brought_back(p: float, size: int, beyond: int) -> float:
     """As `folded`, for one place of a picture."""
     last = float(size - 1)
-    if beyond == REFLECT and size > 1 and not 0.0 <= p <= last:
+    if 0.0 <= p <= last or beyond == CONSTANT:
+        return p
+    if beyond == REFLECT and size > 1:
         p = p % (2 * last)
-        return min(p, 2 * last - p)
-    return p if beyond == CONSTANT else min(max(p, 0.0), last)
+        p = min(p, 2 * last - p)
+    return min(max(p, 0.0), last)
 
 
 @kernel
-def pixel(x: Any, i: int, j: int, value: Any) -> Any:
-    return x[i, j] if 0 <= i < x.shape[0] and 0 <= j < x.shape[1] else value
+def pixel(plane: Any, size: Any, i: int, j: int, value: Any) -> Any:
+    """x[i, j] where it is in the picture"""
+    return plane[U(i * size[1] + j)] if 0 <= i < size[0] and 0 <= j < size[1] else value
 
 
 @kernel
-def warp(x: Any, matrix: Any, field: Any, beyond: int, nearest: bool, value: Any, y: Any) -> None:
+def taken(plane: Any, size: Any, p: float, q: float, value: Any) -> Any:
+    """x at the place (p, q), of the four pixels around it, any of which may lie outside"""
+    a, b = int(np.floor(p)), int(np.floor(q))
+    low, high = F(pixel(plane, size, a, b, value)), F(pixel(plane, size, a + 1, b, value))
+    t = F(q - b)
+    low += (F(pixel(plane, size, a, b + 1, value)) - low) * t
+    high += (F(pixel(plane, size, a + 1, b + 1, value)) - high) * t
+    return low + (high - low) * F(p - a)
+
+
+@kernel
+def warp(x: Any, size: Any, matrix: Any, field: Any, beyond: int, nearest: bool, value: Any, y: Any) -> None:
     """y[n, :, i, j] = x[n, :, p, q]     (p, q) = matrix[n] (i, j, 1) + field[n, :, i, j]
 
-    x, y (N, C, H, W); matrix (N, 2, 3); field (N, 2, H, W), or of no samples for none.  Between pixels bilinear, or the nearest.
+    x, y (N, C, H W); size (H, W); matrix (N, 2, 3); field (N, 2, H W), or of no samples for none.  Between pixels bilinear.
     """
-    N, C, H, W = x.shape
-    for n in range(N):
-        for i in range(H):
-            for j in range(W):
-                p = matrix[n, 0, 0] * i + matrix[n, 0, 1] * j + matrix[n, 0, 2]
-                q = matrix[n, 1, 0] * i + matrix[n, 1, 1] * j + matrix[n, 1, 2]
-                if n < field.shape[0]:
-                    p += field[n, 0, i, j]
-                    q += field[n, 1, i, j]
-                p, q = brought_back(p, H, beyond), brought_back(q, W, beyond)
-                if nearest:
-                    a, b = int(np.floor(p + 0.5)), int(np.floor(q + 0.5))
-                    for c in range(C):
-                        y[n, c, i, j] = pixel(x[n, c], a, b, value)
-                else:
-                    a, b = int(np.floor(p)), int(np.floor(q))
-                    s, t = F(p - a), F(q - b)
-                    a2, b2 = (a + 1, b + 1) if beyond == CONSTANT else (min(a + 1, H - 1), min(b + 1, W - 1))
-                    for c in range(C):
-                        plane = x[n, c]
-                        u, v = F(pixel(plane, a, b, value)), F(pixel(plane, a2, b, value))
-                        u += (F(pixel(plane, a, b2, value)) - u) * t
-                        v += (F(pixel(plane, a2, b2, value)) - v) * t
-                        y[n, c, i, j] = u + (v - u) * s
+    channels, (H, W) = x.shape[1], size
+    for n in range(x.shape[0]):
+        for at in range(H * W):
+            i, j = at // W, at % W
+            p = matrix[n, 0, 0] * i + matrix[n, 0, 1] * j + matrix[n, 0, 2]
+            q = matrix[n, 1, 0] * i + matrix[n, 1, 1] * j + matrix[n, 1, 2]
+            if n < field.shape[0]:
+                p, q = p + field[n, 0, at], q + field[n, 1, at]
+            p, q = brought_back(p, H, beyond), brought_back(q, W, beyond)
+            if nearest:
+                a, b = int(np.floor(p + 0.5)), int(np.floor(q + 0.5))
+                for c in range(channels):
+                    y[n, c, at] = pixel(x[n, c], size, a, b, value)
+            elif 0.0 <= p < H - 1 and 0.0 <= q < W - 1:  # most of them; the same arithmetic as `taken`
+                a, b = int(p), int(q)
+                here, s, t = U(a * W + b), F(p - a), F(q - b)
+                below = here + U(W)
+                for c in range(channels):
+                    plane = x[n, c]
+                    low, high = F(plane[here]), F(plane[below])
+                    low += (F(plane[here + U(1)]) - low) * t
+                    high += (F(plane[below + U(1)]) - high) * t
+                    y[n, c, at] = low + (high - low) * s
+            else:
+                for c in range(channels):
+                    y[n, c, at] = taken(x[n, c], size, p, q, value)

@@ -51,7 +51,7 @@ def decoded(stream: Any, path: Path, encoding: Encoding) -> Iterator[str]:
                             "save the file in utf-8, or set encoding: latin-1") from None  # fmt: skip
         if "\0" in text:
             raise DataError(f"{path}: holds zero bytes, as no text in {encoding} does; expected a text")
-        text = ends.decode(text, final=not chunk)  # type: ignore[arg-type]  # without a decoder of its own it takes text
+        text = ends.decode(text, final=not chunk)  # without a decoder of its own it takes text
         text = text.removeprefix("\ufeff") if count == 0 else text
         at, count = at + len(chunk), count + len(text)
         if count > MOST:

@@ -167,7 +167,10 @@ class Lines:
     def __init__(self, said: dict[str, str], source: TextLines, spelt: dict[str, int]) -> None:
         self.labels: dict[str, int] = {}
         self.files: list[tuple[str, int]] = []
-        words, lengths, label, numbers = [], [], [], []
+        words: list[Any] = []
+        lengths: list[int] = []
+        label: list[int] = []
+        numbers: list[int] = []
         place: dict[str, int] = {}
         for name, file in said.items():
             for number, line in enumerate(lines(Path(file), source.encoding), 1):

@@ -75,8 +75,6 @@ def check(
     plain = {field.name for field in fields(cls) if not required(field) and not takes_null(cls, field.name)} | absent
     rest = {key: item for key, item in value.items() if key not in picked and not (item is None and key in plain)}
     rest = {key: settled(item) for key, item in rest.items()} | dict.fromkeys(picked)
-    if expressions(document, rest, path, what):
-        return None
     made = validate(document, cls, rest, path, what, known, excused)
     for name, item in picked.items() if made is not None else ():
         setattr(made, name, item)
@@ -158,16 +156,6 @@ def said_twice(known: registry.Registry, mapping: dict[str, Any]) -> str | None:
         return None
     main = keys_of(known[name])[0]
     return main if main in mapping and main != name and mapping[name] not in (None, True) else None
-
-
-def expressions(document: Document, value: Any, path: Key, what: str) -> bool:
-    """Notes every $name and $(…): the words are reserved, what they mean is not built yet."""
-    if isinstance(value, str) and value.startswith("$"):
-        document.wrong(path, f"{what}: expressions such as {value} are not yet built; write the value")
-        return True
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    found = [expressions(document, item, (*path, key), what) for key, item in items]  # all of them, not only the first
-    return any(found)
 
 
 def explain(document: Document, cls: type, error: Any, path: Key, what: str, known: Iterable[str]) -> None:

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from dltrain import __version__
+from dltrain.data_commands import data
 from dltrain.errors import DltrainError, Mistakes
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-RUNS = click.option("--runs", default="runs", show_default=True, metavar="DIR", help="Where run folders are made.")
-SETTINGS = click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE",
-                        help="Override a key: solver.base_lr=1e-3, net.conv1.num_output=32.  Repeatable.")  # fmt: skip
-DEVICE = click.option("--device", metavar="NAME", help="auto, cpu or reference; dltrain devices tells what can be used.")
-JSON = click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on stdout.")
-QUIET = click.option("-q", "--quiet", is_flag=True, help="The result only, no progress.")
-SPLIT = click.option("--split", metavar="NAME", default="test", show_default=True, help="Which samples: test, val, train.")
-WEIGHTS = click.option("--weights", metavar="FILE", help="A snapshot to take the weights from.")
-
-
-def options(*added: Callable[[Any], Any]) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
-        for option in reversed(added):
-            command = option(command)
-        return command
-
-    return decorate
+from dltrain.options import DEVICE, JSON, QUIET, RUNS, SETTINGS, SPLIT, WEIGHTS, options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +21,7 @@ def cli() -> None:
     \b
     dltrain train configs/lenet.yaml      train, and keep everything in runs/lenet/…
     dltrain test runs/lenet               score the test set with the best weights
+    dltrain predict runs/lenet FILE…      say what is in files of yours
     dltrain train --resume runs/lenet     go on as if it had never stopped
 
     Exit codes: 0 ok, 1 bug, 2 usage or config, 3 diverged, 4 data, 5 out of memory, 6 snapshot, 7 check failed,
@@ -98,6 +80,27 @@ def extract_features(config: str, blobs: tuple[str, ...], out: str, split: str, 
 
 
 @cli.command()
+@click.argument("run")
+@click.argument("what", nargs=-1, metavar="[FILE…|SOURCE]")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes of each sample.")
+@click.option("--blob", "blobs", multiple=True, metavar="NAME", help="A blob of the net instead of its outputs.  Repeatable.")
+@click.option("-o", "--out", metavar="FILE", help="All numbers to a .csv, .h5, .npz or .json file.")
+@click.option("--split", metavar="NAME", help="Samples of the SOURCE, or of the run's own data: test, val, train.")
+@options(WEIGHTS, SETTINGS, DEVICE, JSON, QUIET)
+def predict(run: str, what: tuple[str, ...], top: int, blobs: tuple[str, ...], out: str | None, split: str | None,
+            weights: str | None, settings: tuple[str, ...], device: str | None, as_json: bool, quiet: bool) -> None:  # fmt: skip
+    """Say what the net of RUN makes of your files (of a folder: all in it), or of the samples of a SOURCE.
+
+    A SOURCE is a name, such as digits, or '{type: …, its keys}'.  The data of the training need not be there for files.
+    """
+    from dltrain import predict as predicting
+    from dltrain.console import Console
+
+    wish = predicting.Wish(top, blobs, out)
+    predicting.predict(run, what, split, weights, settings, device, wish, Console(quiet, as_json))
+
+
+@cli.command()
 @click.argument("name", required=False)
 def layers(name: str | None) -> None:
     """Print the catalogue of layers, or one of them: formula, shapes, keys with defaults, an example line."""
@@ -151,7 +154,10 @@ def schema() -> None:
 
     from dltrain.schema import schema as made
 
-    click.echo(json.dumps(made(), indent=2))
+    click.echo(json.dumps(made(), indent=1))
+
+
+cli.add_command(data)
 
 
 def main() -> None:

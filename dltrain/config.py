@@ -9,22 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dltrain.blocks import read_blocks
 from dltrain.checks import check, keys_of, show
 from dltrain.errors import ConfigError, did_you_mean, nearest
+from dltrain.expand import Expansion
 from dltrain.feed import Feed
 from dltrain.fields import Moving, Span, moving
 from dltrain.lines import read_lines, read_rules, unused_rules
 from dltrain.marks import Document, Key, load
 from dltrain.net import Net
+from dltrain.overlay import lay_over
 from dltrain.overrides import absolute, include, override
 from dltrain.policy import Horizon, based
 from dltrain.registry import POLICIES, SOLVERS
 from dltrain.sections import NOT_YET, EngineKeys, Loop, Top, Weights
 from dltrain.solver import Solver
-from dltrain.supply import anchor, read_feed
+from dltrain.supply import Promise, anchor, read_feed
+from dltrain.vars import ending, named, read_vars, worked
 from dltrain.wiring import ANY
 
-TOP = ("version", "name", "seed", "data", "net", "weights", "solver", "engine")
+TOP = ("version", "name", "seed", "vars", "data", "blocks", "net", "weights", "solver", "engine")
 LOOP_KEYS = keys_of(Loop)
 
 
@@ -88,35 +92,27 @@ def read(
     need_solver: bool = True,
     saved: Any = None,
     document: Document | None = None,
+    promise: Promise | None = None,
 ) -> Config:
-    """Reads and checks a config.  ConfigError tells all mistakes; a DataError says what is wrong with the data."""
+    """Reads and checks a config.  ConfigError tells all mistakes; a DataError says what is wrong with the data.
+
+    With `promise` no data are needed: it tells the fields of the source, which is not opened.
+    """
     document = document or load(path)
-    include(document)
-    override(document, settings)
-    anchor(document)
+    prepare(document, settings)
     value = document.value
-    if not isinstance(value, dict):
-        raise ConfigError(f"{document.file}: a config is a mapping with data, net and solver; see configs/lenet.yaml")
-    top_words(document, value)
     top = check(document, Top, {key: value[key] for key in ("version", "name", "seed") if key in value}, (), "config") or Top()
     engine = check(document, EngineKeys, value.get("engine") or {}, ("engine",), "engine") or EngineKeys()
-    solver, loop = read_solver(document, value.get("solver"), need_solver)
     weights = read_weights(document, value.get("weights"))
-    rules = read_rules(document, (value.get("solver") or {}).get("param")) if isinstance(value.get("solver"), dict) else {}
-    feed, trouble = read_feed(document, value.get("data"), top.seed, saved)
-    lines = read_lines(document, value.get("net"), rules) if "net" in value else []
-    if "net" not in value and "net" not in document.lost:
-        document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
-    given = value["net"] if isinstance(value.get("net"), list) else []
-    names = [item.get("name") if isinstance(item, dict) else None for item in given]
-    broken = {ANY if name is None else str(name) for name in names} - {line.name for line in lines}
-    fields = dict(feed.fields) if feed else {}
-    net = Net(lines if feed else [], fields, feed.batch_size("train") if feed else 1, top.seed, document.wrong, broken)
-    net.sequences = feed.trims if feed else ()
-    if feed is not None and len(lines) == len(given):
-        unused_rules(document, rules, [part.name for part in net.store.segments.values()])
+    names = read_vars(document, value.get("vars"))
+    feed, trouble = read_feed(document, worked(document, "data", names), top.seed, saved, promise)
+    names |= named(feed)
+    said = worked(document, "solver", names | ending(value.get("solver")))
+    solver, loop = read_solver(document, said, need_solver)
+    rules = read_rules(document, said.get("param")) if isinstance(said, dict) else {}
+    net, broken = read_net(document, feed, names, rules, top.seed)
     made = Config(document, top.name or Path(document.file).stem, top.seed, feed, net, solver, loop or Loop(), engine, weights)  # type: ignore[arg-type]
-    if feed is not None and loop is not None and isinstance(value.get("solver"), dict):
+    if feed is not None and loop is not None and isinstance(said, dict) and promise is None:
         check_loop(made, broken)
     document.raise_mistakes()
     if trouble is not None:
@@ -124,12 +120,48 @@ def read(
     return made
 
 
+def prepare(document: Document, settings: tuple[str, ...]) -> None:
+    """What changes the text before anything is read: files, the base, --set, paths."""
+    include(document)
+    lay_over(document)
+    override(document, settings)
+    anchor(document)
+    if not isinstance(document.value, dict):
+        raise ConfigError(f"{document.file}: a config is a mapping with data, net and solver; see configs/lenet.yaml")
+    top_words(document, document.value)
+
+
+def read_net(
+    document: Document, feed: Feed | None, names: dict[str, Any], rules: dict[str, dict[str, Any]], seed: int
+) -> tuple[Net, set[str]]:
+    """The net, and the names of lines that could not be read."""
+    if "net" not in document.value and "net" not in document.lost:
+        document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
+    expansion = Expansion(document, read_blocks(document), names)
+    lines = read_lines(document, expansion.lines, rules) if "net" in document.value else []
+    broken = {ANY if not line.name else line.name for line in expansion.lines} - {line.name for line in lines} | expansion.broken
+    net = Net(
+        lines if feed else [],
+        dict(feed.fields) if feed else {},
+        feed.batch_size("train") if feed else 1,
+        seed,
+        document.wrong,
+        broken,
+    )
+    net.sequences = feed.trims if feed else ()
+    if feed is not None and not broken:
+        unused_rules(document, rules, [part.name for part in net.store.segments.values()])
+    return net, broken
+
+
 def top_words(document: Document, value: dict[str, Any]) -> None:
     for word in value:
         if word in NOT_YET["top"]:
             document.wrong((word,), f"config: '{word}' is not yet built; leave it out", key=True)
         elif word not in TOP:
-            document.wrong((word,), f"config: unknown section '{word}'; {did_you_mean(word, [*TOP, *NOT_YET['top']])}", key=True)
+            document.wrong(
+                (word,), f"config: unknown section '{word}'; {did_you_mean(word, [*TOP, 'base', *NOT_YET['top']])}", key=True
+            )
 
 
 def read_solver(document: Document, value: Any, needed: bool) -> tuple[Solver | None, Loop | None]:

@@ -2,172 +2,183 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dltrain import catalogue, saving, snapshot  # noqa: F401  the catalogue fills the registries
-from dltrain.chain import Chain
-from dltrain.checks import check
-from dltrain.config import read_solver
+from dltrain import config as configs
+from dltrain.data.image import read_image
 from dltrain.data.npy import map_npy
-from dltrain.devices import backend
-from dltrain.engine import Engine
 from dltrain.errors import ConfigError, DataError, Refusal, did_you_mean
-from dltrain.graph import Builder, Demand
-from dltrain.lines import read_lines, read_rules
+from dltrain.launch import engine_of
 from dltrain.marks import Document, load
-from dltrain.net import Net
-from dltrain.overrides import include, override
+from dltrain.reader import Reader
 from dltrain.recall import Memory, recall
+from dltrain.registry import SOURCES
 from dltrain.run import Run
-from dltrain.sections import EngineKeys, Top
 from dltrain.source import ANY_SIZE, Arrays, Shape, Source, empty
-from dltrain.supply import anchor, place, read_keys
-from dltrain.wiring import Line
+
+KEPT = ("version", "name", "seed", "vars", "data", "net", "blocks", "engine")  # sections that a trained net still needs
+KEPT_OF_DATA = ("source", "batch_size", "transform")
 
 
 class Deployed:
     """The net of a run (or of a config with weights) and the steps before it.
 
-    The source of the config is opened only where `opened` asks for its samples, or where the run remembers nothing of it.
+    Without `other` the samples are files: the config's source is then not opened, for the run remembers what there is to know
+    of it (a run that does not has its data opened).  With `other`, the text of a source, that one is opened instead.
     """
 
-    def __init__(self, path: str, weights: str | None, settings: tuple[str, ...], device: str | None, opened: bool) -> None:
+    def __init__(self, path: str, weights: str | None, settings: tuple[str, ...], device: str | None, other: str | None) -> None:
         run = Run.find(Path(path))
-        if weights is None and run is None:
-            raise ConfigError(f"{path}: has no weights; give the folder of a run (runs/NAME), or --weights FILE")
-        self.file, made = (Path(weights), snapshot.read(Path(weights))) if weights or run is None else run.weights()  # type: ignore[arg-type]
-        document = load(run.config if run else path)
-        include(document)
-        override(document, settings)
-        anchor(document)
-        value = document.value if isinstance(document.value, dict) else {}
-        top = check(document, Top, {key: value[key] for key in ("seed",) if key in value}, (), "config") or Top()
-        keys = read_keys(document, value.get("data") or {})
-        engine = check(document, EngineKeys, value.get("engine") or {}, ("engine",), "engine")
-        read_solver(document, value.get("solver"), False)
-        rules = read_rules(document, (value.get("solver") or {}).get("param"))
-        lines = read_lines(document, value.get("net"), rules)
-        document.raise_mistakes()
-        self.seed, self.batch_size, self.source = top.seed, keys.batch_size, keys.source
+        self.file, saved = trained_weights(path, run, weights)
         memory = recall(run.folder) if run else None
-        if opened or memory is None:
-            self.source.open()
-        self.memory = memory or Memory()
-        self.learn()
-        self.chain = self.steps(document, keys.transform, saving.transforms(made))
-        self.net = Net(lines, self.chain.fields, self.batch_size, self.seed, document.wrong)
-        document.raise_mistakes()
-        self.engine = Engine(self.net, backend(device or engine.device, engine.threads))
-        self.engine.initialise(self.seed)
-        saving.load(self.file, made, self.engine, weights_only=True)
+        document = load(run.config if run else path)
+        said = settings if other is None else (*settings, f"data.source={other}")
+        self.splits: dict[str, Any] = {}
+        self.opened = memory is None or other is not None
+        if memory is not None:
+            reduce(document)
+        # a class's open is replaced while the config is read, for a config reads its data to know their shapes
+        with opening(self.opener(memory, other)) if memory is not None else nothing():
+            config = configs.read(run.config if run else path, said, False, saving.transforms(saved), document)
+        self.feed, self.net = config.feed, config.net
+        self.source = self.feed.source
+        self.splits = self.splits or self.source.splits
+        self.memory = memory or Memory(self.source.fields, getattr(self.source, "classes", {}), getattr(self.source, "names", {}))
+        self.first = next(iter(self.memory.fields))
+        self.engine = engine_of(config, device, with_solver=False)
+        saving.load(self.file, saved, self.engine, weights_only=True)
 
-    def learn(self) -> None:
-        """Run and source tell each other what only one of them knows: a source to be predicted may lack the labels."""
-        source, memory = self.source, self.memory
-        memory.fields = {**memory.fields, **getattr(source, "fields", {})}
-        memory.classes = memory.classes or getattr(source, "classes", {})
-        memory.names = memory.names or getattr(source, "names", {})
-        self.first = next(iter(memory.fields))
-        if not hasattr(source, "fields"):
+    def opener(self, memory: Memory, other: str | None) -> Callable[[Source, Callable[[], None]], None]:
+        """What is done instead of opening a source: it is told what the run remembers."""
+
+        def remembered(source: Source, open_it: Callable[[], None]) -> None:
             source.fields, source.classes, source.names = dict(memory.fields), memory.classes, memory.names
-        elif self.first not in source.fields:
-            raise DataError(f"{source.type}: has no field '{self.first}', which the net was trained on; it has {', '.join(source.fields)}")
+            source.splits = {"train": np.arange(1)}
 
-    def steps(self, document: Document, steps: list[Any], saved: dict[str, Arrays]) -> Chain:
-        """The training's own steps, in their plain form, with what they had computed."""
+        def completed(source: Source, open_it: Callable[[], None]) -> None:
+            """Another source may lack the labels, and need not have a train."""
+            open_it()
+            first, own = next(iter(memory.fields)), source.fields
+            if first not in own:
+                has = ", ".join(own)
+                raise DataError(f"{source.type}: has no field '{first}', which the net was trained on; it has {has}")
+            self.splits, source.splits = source.splits, {"train": np.arange(len(source))}
+            source.fields = {name: own.get(name, x) for name, x in memory.fields.items()} | own
+            source.classes, source.names = memory.classes, memory.names
 
-        def unmade(links: Any, top: str) -> Iterator[Any]:
-            raise DataError(f"{self.file}: does not hold what the transform of '{top}' had computed over the training samples")
+        return remembered if other is None else completed
 
-        try:
-            chain = Chain(steps, "test", self.memory.fields, saved, unmade)
-            chain.settle()
-        except Refusal as refusal:
-            document.wrong(("data", *place(refusal.key, read_keys(document, document.value["data"]))[1:]), f"data: {refusal}")
-            document.raise_mistakes()
-            raise
-        self.source.least = chain.least(chain.first)
-        return chain
+    def reads(self, upto: tuple[str, ...]) -> tuple[str, ...]:
+        """The fields that the deploy graph reads; no other goes through the steps."""
+        fields = tuple(self.net.graph("deploy", (1,), "deploy", upto).inputs)
+        chain = self.feed.plain_chain
+        chain.links = [link for link in chain.links if link.top in fields]
+        return fields
 
-    # --- what comes in ---
     def load(self, path: Path) -> Arrays:
-        """A file of the user's, through the steps: the fields of a batch of one."""
+        """A file of the user's as a batch of one, ready for the net."""
         if not path.is_file():
             raise DataError(f"{path}: there is no such file")
         shape = self.memory.fields[self.first]
-        made = np.asarray(map_npy(path)) if path.suffix == ".npy" else self.source.load(path)[self.first]
-        if not fits(np.shape(made), shape):
-            raise DataError(f"{path}: is {Shape(np.shape(made))}, but the net was trained on {str(shape).replace('-1', 'any')}")
-        return self.through({self.first: [made] if ANY_SIZE in shape else np.asarray(made)[None]}, path)
-
-    def through(self, batch: Arrays, path: Path) -> Arrays:
+        made = self.decoded(path, shape)
+        sizes = np.shape(made)
+        if len(sizes) != len(shape) or any(want not in (size, ANY_SIZE) for size, want in zip(sizes, shape, strict=True)):
+            wanted = str(shape).replace(str(ANY_SIZE), "any")
+            raise DataError(f"{path}: is {Shape(sizes)}, but the net was trained on samples of {wanted}; bring it to that size")
+        rows: Any = [made] if ANY_SIZE in shape else empty(shape, 1)
+        rows[0] = made
         try:
-            return self.chain.run(batch, self.seed, np.zeros(1, np.int64))
+            return self.feed.plain_chain.run({self.first: rows}, self.feed.seed, np.zeros(1, int))
         except Refusal as refusal:
             raise DataError(f"{path}: {refusal}") from None
 
-    def check_inputs(self, upto: tuple[str, ...], given: set[str]) -> None:
-        """What the deploy graph reads must be there."""
-        read = self.net.graph("deploy", (1,), "deploy", upto).inputs
-        for field in read:
-            if field not in given:
-                raise DataError(f"the net reads '{field}' too, which is not there; name a SOURCE that has {' and '.join(read)}")
+    def decoded(self, path: Path, shape: Shape) -> Any:
+        """As the source decodes its files; .npy as it is; a picture for a source of pictures that are no files."""
+        if path.suffix == ".npy":
+            return np.asarray(map_npy(path))
+        if type(self.source).load is Source.load and len(shape) == 3 and shape[0] in (1, 3):
+            return read_image(path, "grey" if shape[0] == 1 else "rgb")
+        try:
+            return self.source.load(path)[self.first]
+        except AttributeError:  # a vocabulary, say, that only opening finds
+            if self.opened:
+                raise
+            self.opened = True
+            self.source.open()
+            return self.source.load(path)[self.first]
 
-    # --- what comes out ---
-    def ends(self) -> tuple[str, ...]:
-        """The blobs that nobody else reads when nothing is scored."""
-        net = self.net
-        builder = Builder(net.lines, net.order, net.fields, net.store, Demand("deploy", (1,), "deploy"), net.seed)
-        active = [number for number in net.order if "deploy" in net.lines[number].phases]
-        return tuple(net.lines[number].tops[0] for number in builder.goals(active) if net.lines[number].tops)
-
-    def check_blobs(self, names: tuple[str, ...]) -> None:
-        known = self.net.shapes["deploy"]
-        for name in names:
-            if name not in known:
-                raise ConfigError(f"--blob {name}: there is no such blob; {did_you_mean(name, known)}")
-
-    def forward(self, batch: Arrays, names: tuple[str, ...]) -> Arrays:
-        """The blobs of a batch, a row a sample."""
-        size = len(batch[self.first])
-        self.engine.forward("deploy", batch, upto=names)
-        made = {name: batch[name] if name in batch else self.engine.blob(name) for name in names}
-        for name, rows in made.items():
-            if len(rows) != size:
-                raise ConfigError(f"'{name}' has {len(rows)} rows for {size} samples; choose another one with --blob")
-        return made
-
-    def judge(self, name: str) -> Line | None:
-        """The loss or metric with a label that reads a blob, or reads what a last layer such as Softmax makes it from."""
-        net = self.net
-        at = next(number for number, line in enumerate(net.lines) if name in line.tops)
-        near = {at, *(ref.line for ref in net.lines[at].refs if len(net.lines[at].refs) == 1)}
-        judges = [line for line in net.lines if line.layer.kind != "layer" and len(line.refs) > 1 and line.refs[0].line in near]
-        return min(judges, key=lambda line: (line.refs[0].line != at, line.layer.kind != "loss"), default=None)
-
-    def words(self, name: str, count: int) -> list[str]:
-        """What people call the classes of a blob."""
-        judge = self.judge(name)
-        said = self.memory.names.get((judge.refs[1].field if judge else None) or "", [])
-        return said if len(said) == count else [str(number) for number in range(count)]
+    def batches(self, fields: tuple[str, ...], split: str | None) -> Iterator[tuple[list[str], Arrays, dict[str, str]]]:
+        """What the samples of the opened source are called, their batch, and why others could not be read."""
+        source, size = self.source, self.feed.batch_size("train")
+        if split is not None and split not in self.splits:
+            raise ConfigError(f"--split {split}: {source.type} has no such split; {did_you_mean(split, self.splits)}")
+        rows = np.arange(len(source)) if split is None else np.asarray(self.splits[split])
+        reader = Reader(source, skip=True)
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            batch, read = reader.read(some, fields)
+            missing = {source.identify(int(row)): reader.skipped[int(row)] for row in some if int(row) in reader.skipped}
+            made = self.feed.plain_chain.run(batch, self.feed.seed, read)
+            yield [source.identify(int(row)) for row in read], made, missing
 
     def close(self) -> None:
+        self.feed.close()
         self.engine.close()
 
 
-def fits(sizes: tuple[int, ...], shape: Shape) -> bool:
-    return len(sizes) == len(shape) and all(want in (size, ANY_SIZE) for size, want in zip(sizes, shape, strict=True))
+def trained_weights(path: str, run: Run | None, weights: str | None) -> tuple[Path, snapshot.Snapshot]:
+    """The file of weights that was named, else the best of the run; never random ones."""
+    if weights is not None:
+        return Path(weights), snapshot.read(Path(weights))
+    if run is None:
+        raise ConfigError(f"{path}: has no weights; give the folder of a run (runs/NAME), or --weights FILE")
+    return run.weights()
 
 
-def opened_batches(deployed: Deployed, split: str | None) -> Iterator[tuple[list[str], Arrays]]:
-    """The samples of an opened source, or of one of its splits, through the steps."""
-    source: Source = deployed.source
-    if split is not None and split not in source.splits:
-        raise ConfigError(f"--split {split}: {source.type} has no such split; {did_you_mean(split, source.splits)}")
-    rows = np.arange(len(source)) if split is None else np.asarray(source.splits[split])
-    yield from ()
-    empty(Shape(()), len(rows))
+def reduce(document: Document) -> None:
+    """Leaves out of a run's config what only training needs; of the solver stays what is said of parameters."""
+    value = document.value
+    solver = value.get("solver") or {}
+    document.value = {key: value[key] for key in KEPT if key in value}
+    document.value["data"] = {key: value["data"][key] for key in KEPT_OF_DATA if key in value["data"]}
+    if solver.get("param"):
+        document.value["solver"] = {"type": "SGD", "base_lr": 0.1, "max_iter": 1, "test": None, "param": solver["param"]}
+
+
+@contextmanager
+def nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def opening(act: Callable[[Source, Callable[[], None]], None]) -> Iterator[None]:
+    """Within it, the source of a config is handed to `act` instead of being opened; sources inside of it open as ever."""
+    before = {cls: cls.__dict__.get("open") for cls in SOURCES.values()}
+    busy: list[Source] = []
+
+    def opener(own: Callable[[Source], None]) -> Callable[[Source], None]:
+        def open_or_act(source: Source) -> None:
+            if busy:
+                own(source)
+                return
+            busy.append(source)
+            act(source, lambda: own(source))
+
+        return open_or_act
+
+    try:
+        for cls in before:
+            cls.open = opener(cls.open)
+        yield
+    finally:
+        for cls, own in before.items():
+            if own is None:
+                del cls.open
+            else:
+                cls.open = own

@@ -54,6 +54,16 @@ class Feed:
         self.shape_up()
         self.put_in_order()
 
+    def sketch(self, fields: dict[str, Shape], saved: dict[str, Arrays] | None = None) -> None:
+        """Shapes without samples, for a net that is to be looked at: the source has these fields, and is never opened."""
+        self.source.fields, self.saved = dict(fields), dict(saved or {})
+        self.training = lambda links, top: iter(  # type: ignore[method-assign]
+            [np.ones((1, *(links[-1].made if links else self.source.fields[top])), np.float32)]
+        )
+        self.splits = {name: np.arange(1) for name in ("train", "val", "test")}
+        self.shape_up()
+        self.order = Order(self.seed, self.batch_size("train"), self.batch_size("train"))
+
     def read(self, indices: Any, field: str) -> Any:
         """One field of some samples, as the source has it."""
         return self.reader.column(np.asarray(indices), field)

@@ -63,14 +63,15 @@ class Builder:
         self.params: dict[str, list[Param]] = {}
         self.learns: set[int] = set()
         self.cuts = iter(demand.kept)
+        self.numbers = {line.name: number for number, line in enumerate(lines)}
+        self.rectified = {ref.line for line in lines if line.layer.rectifies for ref in line.refs}  # lines that a ReLU reads
 
     # --- what a layer asks of its site ---
     def param(self, layer: Layer, role: str, shape: Shape, filler: str, **keys: float) -> Param:
-        number, line = next((number, line) for number, line in enumerate(self.lines) if line.name == layer.name)
+        number = self.numbers[layer.name]
         if filler == "weights":
-            rectified = any(other.layer.rectifies and ref.line == number for other in self.lines for ref in other.refs)
-            filler = "msra" if rectified else "xavier"
-        made = self.store.param(layer.name, role, shape, filler, line.spec(role), **keys)
+            filler = "msra" if number in self.rectified else "xavier"
+        made = self.store.param(layer.name, role, shape, filler, self.lines[number].spec(role), **keys)
         self.params.setdefault(layer.name, []).append(made)
         return made
 

@@ -91,7 +91,6 @@ class Display:
             sitting.console.line(progress.iteration, sitting.horizon.max_iter, words)
         sitting.console.advance(words)
 
-
     def data(self, sitting: Sitting) -> str:
         """How much of the time since the last display was spent waiting for data, in words."""
         now, waited = time.monotonic(), sitting.feed.waited

@@ -6,25 +6,28 @@ from typing import Any
 
 from dltrain.checks import check, keys_of, show
 from dltrain.errors import did_you_mean, nearest
+from dltrain.expand import Placed
 from dltrain.marks import Document, Key
 from dltrain.registry import LAYERS
 from dltrain.sections import NOT_YET, LineKeys, ParamKeys
 from dltrain.wiring import PHASES, Line, matches
 
 
-def read_lines(document: Document, value: Any, rules: dict[str, dict[str, Any]]) -> list[Line]:
+def read_lines(document: Document, placed: list[Placed], rules: dict[str, dict[str, Any]]) -> list[Line]:
     """The lines that are right by themselves; what is wrong is noted."""
+    value = document.value.get("net")
     if not isinstance(value, list) or not value:
         document.wrong(("net",), f"net: must be a list of layers, - {{name: conv1, type: Convolution, …}}, not {show(value)}")
         return []
-    lines = [read_line(document, item, ("net", index), rules) for index, item in enumerate(value)]
+    lines = [read_line(document, one, rules) for one in placed]
     for above, line in zip(lines, lines[1:], strict=False):
         if line is not None:
             line.after_wrong = above is None
     return [line for line in lines if line is not None]
 
 
-def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[str, Any]]) -> Line | None:
+def read_line(document: Document, placed: Placed, rules: dict[str, dict[str, Any]]) -> Line | None:
+    item, path = placed.item, placed.path
     if not isinstance(item, dict):
         document.wrong(path, f"net: a line must be a mapping {{name: …, type: …}}, not {show(item)}")
         return None
@@ -36,13 +39,8 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
     shared = keys_of(LineKeys)
     common = {key: value for key, value in item.items() if key in shared and key != "param"}
     own = {key: value for key, value in item.items() if key not in shared and key not in NOT_YET["line"]}
-    if isinstance(kind, str) and kind not in LAYERS:
-        document.wrong((*path, "type"), f"{what}: unknown layer type '{kind}'; {did_you_mean(kind, LAYERS)}")
-    meant = kind if isinstance(kind, str) and kind in LAYERS else nearest(kind, LAYERS)  # its keys are checked all the same
+    meant = kind_of(document, item, own, path, what)
     misspelt = {nearest(key, shared) for key in own if not meant or key not in keys_of(LAYERS[meant])}
-    for key in own if meant is None else ():
-        if nearest(key, shared):
-            document.wrong((*path, key), f"{what}: unknown key '{key}'; {did_you_mean(key, shared)}", key=True)
     keys = check(document, LineKeys, common, path, what, excused=misspelt)
     layer = check(document, LAYERS[meant], own, path, what, shared) if meant else None
     params = read_params(document, item.get("param"), (*path, "param"), what)
@@ -53,8 +51,21 @@ def read_line(document: Document, item: Any, path: Key, rules: dict[str, dict[st
             (*path, "loss_weight"), f"{what}: a metric has no gradient to learn from; put loss_weight on a loss or a layer"
         )
     line = Line(keys.name, layer, keys.bottom, frozenset(keys.phase or PHASES), params, keys.loss_weight, path)
-    line.propagate_down, line.rules = keys.propagate_down, rules
+    line.propagate_down, line.rules, line.above, line.share = keys.propagate_down, rules, placed.above, placed.share
     return line
+
+
+def kind_of(document: Document, item: dict[str, Any], own: dict[str, Any], path: Key, what: str) -> str | None:
+    """The type of layer that is meant, if one comes near; its keys are checked all the same."""
+    kind, shared = item.get("type"), keys_of(LineKeys)
+    if isinstance(kind, str) and kind not in LAYERS:
+        known = [*LAYERS, *((document.value or {}).get("blocks") or ())]
+        document.wrong((*path, "type"), f"{what}: unknown layer type '{kind}'; {did_you_mean(kind, known)}")
+    meant = kind if isinstance(kind, str) and kind in LAYERS else nearest(kind, LAYERS)
+    for key in own if meant is None else ():
+        if nearest(key, shared):
+            document.wrong((*path, key), f"{what}: unknown key '{key}'; {did_you_mean(key, shared)}", key=True)
+    return meant
 
 
 def read_params(document: Document, value: Any, path: Key, what: str) -> dict[str, dict[str, Any]]:

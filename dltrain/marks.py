@@ -30,6 +30,14 @@ class Mark:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a flat line of the net is written, and the words for where its block is used."""
+
+    path: Key
+    used: str = ""
+
+
 @dataclass
 class Document:
     """A text's values, the mark of each value and of each key, and what is wrong so far."""
@@ -39,10 +47,12 @@ class Document:
     marks: dict[Key, Mark] = field(default_factory=dict)
     keys: dict[Key, Mark] = field(default_factory=dict)
     mistakes: dict[tuple[str, int, int, str], str] = field(default_factory=dict)  # by file, line, column and words
+    origins: dict[int, Origin] = field(default_factory=dict)  # of flat lines: ("lines", 3, "type") stands where it is written
     lost: set[str] = field(default_factory=set)  # sections whose file could not be read: told already
 
     def mark(self, path: Key, key: bool = False) -> Mark:
         """Where the value at `path` (or, with `key`, its key) stands; the nearest thing around it otherwise."""
+        path = self.written(path)
         if key and path in self.keys:
             return self.keys[path]
         for length in range(len(path), -1, -1):
@@ -50,9 +60,14 @@ class Document:
                 return self.marks[path[:length]]
         return Mark(self.file)
 
+    def written(self, path: Key) -> Key:
+        """The way to what a flat line of the net was made from."""
+        return (*self.origins[int(path[1])].path, *path[2:]) if path[:1] == ("lines",) and len(path) > 1 else path
+
     def wrong(self, path: Key, message: str, key: bool = False) -> None:
         """Notes a mistake, in one line; `raise_mistakes` tells them all, file by file, in the order of the text."""
-        self.note(self.mark(path, key), message)
+        used = self.origins[int(path[1])].used if path[:1] == ("lines",) and len(path) > 1 else ""
+        self.note(self.mark(path, key), message + used)
 
     def note(self, mark: Mark, message: str) -> None:
         file = "" if mark.file == self.file else mark.file  # its own first

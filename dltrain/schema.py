@@ -23,23 +23,56 @@ def schema() -> Schema:
     """One if/then for each type, so that a message speaks of that type alone; numbers also accept a $ expression."""
     param = {"type": "object", "additionalProperties": section(ParamKeys)}
     rule = keys(Loop) | {"param": any_of(param, NULL)}
-    line = keys(LineKeys) | {"param": any_of(param, NULL)} | dict.fromkeys(NOT_YET["line"], LATER)
+    line = keys(LineKeys) | {"param": any_of(param, NULL)} | composed() | dict.fromkeys(NOT_YET["line"], LATER)
+    lines = {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/line"}}
     top = keys(Top) | {
         "data": of_file(data()),
-        "net": of_file({"type": "array", "minItems": 1, "items": typed(LAYERS, line, ["name"])}),
+        "net": of_file(lines),
+        "blocks": {"type": "object", "additionalProperties": block(lines)},
+        "vars": {"type": "object"},
+        "base": {"type": "string"},
         "solver": any_of(of_file(typed(SOLVERS, rule)), NULL),
         "engine": any_of(section(EngineKeys), NULL),
         "weights": any_of({"type": "string"}, section(Weights), NULL),
     }
     top |= dict.fromkeys(NOT_YET["top"], LATER)
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "dltrain config", "type": "object",
-            "properties": top, "required": ["data", "net"], "additionalProperties": False,
-            "definitions": {"$": DOLLAR} | policies() | {known.kind: choice(known) for known in (SOURCES, FILLERS)} | {TRANSFORMS.kind: step()}}  # fmt: skip
+            "properties": top, "anyOf": [{"required": ["data", "net"]}, {"required": ["base"]}], "additionalProperties": False,
+            "if": {"not": {"anyOf": [{"required": ["blocks"]}, {"required": ["base"]}]}}, "then": {"properties": {"net": plain()}},
+            "definitions": {"$": DOLLAR, "part": any_of(section(Part), NULL), "line": loose(typed(LAYERS, line)), TRANSFORMS.kind: step()} | policies()
+            | {known.kind: choice(known) for known in (SOURCES, FILLERS)}}  # fmt: skip
+
+
+def composed() -> Schema:
+    """What a line may say of how it is laid out."""
+    words = {key: {"type": "string"} for key in ("share", "after", "before")}
+    count = any_of({"type": "integer", "minimum": 0}, EXPRESSION)
+    return {**words, "when": {"type": ["string", "boolean"]}, "repeat": count, "delete": {"type": "boolean"}}
+
+
+def block(lines: Schema) -> Schema:
+    """A piece of net with parameters and inputs, or the net of another config up to a blob."""
+    own = {"params": {"type": "object"}, "inputs": {"type": "array", "items": {"type": "string"}}, "net": lines}
+    written = {"type": "object", "properties": own, "additionalProperties": False, "required": ["net"]}
+    words = {"file": {"type": "string"}, "to": {"type": "string"}}
+    return {"if": {"required": ["file"]}, "then": {"properties": words, "additionalProperties": False}, "else": written}
+
+
+def plain() -> Schema:
+    """A net of layers alone: every type is one of them, and every line has one, or shares another's."""
+    needs = {"anyOf": [{"required": ["type"]}, {"required": ["share"]}]}
+    return of_file({"items": {"properties": {"type": {"enum": list(LAYERS)}}, **needs}})
+
+
+def loose(line: Schema) -> Schema:
+    """A line of the net: its type may also be a block, and with `share`, or over a base, it may have none."""
+    line["properties"]["type"] = any_of(line["properties"]["type"], {"type": "string"})
+    return line | {"required": ["name"]}
 
 
 def data() -> Schema:
     """The data section, with what may differ for single splits."""
-    part = any_of(section(Part), NULL)
+    part: Schema = {"$ref": "#/definitions/part"}
     extra = {"type": "object", "additionalProperties": part}
     return section(DataKeys, {"train": any_of(section(Split), NULL), "val": part, "test": part, "extra": extra})
 
@@ -59,7 +92,8 @@ def keys(cls: type) -> Schema:
     made = inline(adapter(cls).json_schema(mode="validation"))
     properties: Schema = made.get("properties", {})
     for name, mark in choices(cls).items():
-        properties[name] = {"type": "array", "items": {"$ref": f"#/definitions/{TRANSFORMS.kind}"}} if mark.many else chosen(getattr(registry, mark.registry))
+        one = chosen(getattr(registry, mark.registry))
+        properties[name] = {"type": "array", "items": one} if mark.many else one
     for name, bound in moving(cls).items():
         properties[name] = {"$ref": f"#/definitions/{'number' if bound.below is None else 'share'}"}
     for field in fields(cls):

@@ -12,6 +12,7 @@ from dltrain.fields import (
     Count,
     Finite,
     Interval,
+    LinePath,
     Name,
     Natural,
     NonNegative,
@@ -28,8 +29,8 @@ from dltrain.order import Sampling, Shuffle
 from dltrain.splits import Taken
 
 NOT_YET = {  # words of the language whose meaning is not built yet
-    "top": ("vars", "base", "blocks", "stages", "updates", "graphs", "distributed", "tune", "tests"),
-    "line": ("when", "repeat", "unroll", "share", "after", "before", "delete"),
+    "top": ("stages", "updates", "graphs", "distributed", "tune", "tests"),
+    "line": ("unroll",),
     "param": ("transpose",),
 }
 
@@ -145,7 +146,7 @@ class ParamKeys:
 class LineKeys:
     """What any line of the net may say beside the keys of its layer."""
 
-    name: Name
+    name: LinePath
     type: str
     bottom: Any = None
     phase: Annotated[tuple[Phase, ...], BeforeValidator(some), one_or_more(PHASE)] | None = None

@@ -67,6 +67,10 @@ class Source:
     def open(self) -> None:
         raise NotImplementedError
 
+    def promised(self) -> dict[str, Shape]:
+        """The fields that it will have, as far as its keys tell without any file; {} where they do not.  May set `classes`."""
+        return {}
+
     def __len__(self) -> int:
         raise NotImplementedError
 

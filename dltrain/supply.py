@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dltrain.checks import check, show
@@ -11,6 +12,7 @@ from dltrain.marks import Document, Key
 from dltrain.overrides import absolute
 from dltrain.registry import SOURCES, TRANSFORMS
 from dltrain.sections import DataKeys, Part, Split
+from dltrain.source import Shape, Source
 
 SPLITS = ("train", "val", "test")
 
@@ -56,8 +58,16 @@ def anchor_step(document: Document, given: Any, path: Key) -> None:
             given[word] = absolute(document, given[word], (*path, word))
 
 
-def read_feed(document: Document, value: Any, seed: int, saved: Any) -> tuple[Feed | None, DataError | None]:
-    """The feed (the net cannot be checked without shapes), and what is wrong with the data."""
+Promise = Callable[[Source], dict[str, Shape]]
+
+
+def read_feed(
+    document: Document, value: Any, seed: int, saved: Any, promise: Promise | None = None
+) -> tuple[Feed | None, DataError | None]:
+    """The feed (the net cannot be checked without shapes), and what is wrong with the data.
+
+    With `promise` the source is not opened: that tells which fields it has.
+    """
     if "data" in document.lost:
         return None, None
     if not isinstance(value, dict):
@@ -71,7 +81,10 @@ def read_feed(document: Document, value: Any, seed: int, saved: Any) -> tuple[Fe
     keys.extra = parts  # type: ignore[assignment]
     feed = Feed(keys, seed)
     try:
-        feed.open("val" in value and value["val"] is None, saved)
+        if promise is not None:
+            feed.sketch(promise(feed.source), saved)
+        else:
+            feed.open("val" in value and value["val"] is None, saved)
     except Refusal as refusal:
         document.wrong(place(refusal.key, keys), f"data: {refusal}")
         return None, None

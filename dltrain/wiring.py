@@ -41,6 +41,8 @@ class Line:
     propagate_down: tuple[bool, ...] | None = None  # whether each bottom gets a gradient; one word for all
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)  # pattern -> what the solver says of what matches
     refs: list[Ref] = field(default_factory=list)
+    above: str | float | None = None  # what it reads where it names nothing; None: see `implicit`
+    share: str | None = None  # the line whose parameters, all of them, stand here too
     after_wrong: bool = False  # the line above could not be read
 
     @property
@@ -68,7 +70,8 @@ class Line:
         for pattern, rule in self.rules.items():
             if matches(pattern, f"{self.name}.{role}"):
                 said |= rule
-        return ParamSpec(**said | self.params.get(role, {}))
+        shared = {"share": f"{self.share}.{role}"} if self.share is not None else {}
+        return ParamSpec(**said | shared | self.params.get(role, {}))
 
     @property
     def tops(self) -> list[str]:
@@ -144,7 +147,7 @@ def check_propagate(line: Line, report: Report) -> None:
 def bottoms(lines: list[Line], number: int, blobs: dict[str, Ref], fields: list[str], report: Report) -> list[Ref]:
     line, roles = lines[number], Roles.of(lines[number].layer)
     if line.bottom is None:
-        return implicit(lines, number, roles, fields, report)
+        return implicit(lines, number, roles, blobs, fields, report)
     path = (*line.path, "bottom")
     if isinstance(line.bottom, dict):
         return by_role(line, roles, blobs, path, report)
@@ -173,7 +176,7 @@ def by_role(line: Line, roles: Roles, blobs: dict[str, Ref], path: Key, report: 
     ]
 
 
-def implicit(lines: list[Line], number: int, roles: Roles, fields: list[str], report: Report) -> list[Ref]:
+def implicit(lines: list[Line], number: int, roles: Roles, blobs: dict[str, Ref], fields: list[str], report: Report) -> list[Ref]:
     """The first top of the line above that is no loss and no metric; the first line reads the source's first field."""
     line = lines[number]
     if roles.needed == 0 and not roles.any_number:
@@ -182,6 +185,8 @@ def implicit(lines: list[Line], number: int, roles: Roles, fields: list[str], re
         example = ", ".join(roles.names[: roles.needed]) or "x, label"
         report(line.path, f"{line.what}: must name what it reads; add bottom: [{example}]")
         return [UNKNOWN]
+    if line.above is not None:
+        return [named(line, line.above, blobs, line.path, report)]
     for above in range(number - 1, -1, -1):
         if lines[above].layer.kind == "layer" and not lines[above].layer.topless:
             return [Ref(line=above)]

@@ -14,6 +14,7 @@ import dltrain.catalogue  # noqa: F401  fills the registries
 from dltrain import config, sections
 from dltrain.checks import check, choose, keys_of, show
 from dltrain.errors import ConfigError, DltrainError
+from dltrain.expand import Placed
 from dltrain.lines import read_line
 from dltrain.marks import Document, parse
 from dltrain.registry import FILLERS, LAYERS, POLICIES, SOLVERS, SOURCES, TRANSFORMS, Registry
@@ -83,7 +84,7 @@ def in_text(path: tuple[Any, ...], keys: dict[str, Any], base: Any = None) -> Do
 
 def in_line(keys: dict[str, Any], kind: str) -> Document:
     document = Document("net.yaml")
-    read_line(document, {"name": "it", "type": kind, **keys}, ("net", 0), {})
+    read_line(document, Placed("", {"name": "it", "type": kind, **keys}, ("net", 0)), {})
     return document
 
 
@@ -252,15 +253,6 @@ def test_what_is_no_number_is_told_with_the_way_out(place: Place, value: Any, wo
         assert re.search(rf"'([\w]+\.)?{key}' must be a (whole )?number, not {words}$", told[0])
 
 
-@pytest.mark.parametrize("place", NUMBERS)
-@pytest.mark.parametrize("value", ["$n", "$(n * 4)"])
-def test_an_expression_is_not_yet_built(place: Place, value: str) -> None:
-    for key in numbers(place)[:3]:
-        told = [message for message in place.read({key: value}).mistakes.values() if value in message]
-        assert len(told) == 1, told
-        assert told[0].endswith(f"expressions such as {value} are not yet built; write the value")
-
-
 @pytest.mark.parametrize(("old", "new", "words"), [
     ("num_output: 10", "num_output: 0", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be at least 1, not 0"),
     ("num_output: 10", "num_output: 2.5", "4:49: layer 'ip1' (InnerProduct): 'num_output' must be a whole number, not 2.5"),
@@ -350,21 +342,6 @@ def test_a_key_of_a_parameter_that_is_not_yet_built_says_so(word: str) -> None:
     assert told == [f"net.yaml:4:70: layer 'ip1' (InnerProduct): param weight: '{word}' is not yet built; leave it out"]
     told = mistakes(changed("max_epochs: 1", f'max_epochs: 1, param: {{"*.bias": {{{word}: x}}}}'))
     assert told == [f"net.yaml:6:69: solver: param *.bias: '{word}' is not yet built; leave it out"]
-
-
-@pytest.mark.parametrize(("old", "new", "told"), [
-    ("num_output: 10", "num_output: $n",
-     "4:49: layer 'ip1' (InnerProduct): expressions such as $n are not yet built; write the value"),
-    ("num_output: 10", "num_output: $(n * 4)",
-     "4:49: layer 'ip1' (InnerProduct): expressions such as $(n * 4) are not yet built; write the value"),
-    ("num_output: 10", "num_output: 10, param: {weight: {lr_mult: $x}}",
-     "4:79: layer 'ip1' (InnerProduct): param weight: expressions such as $x are not yet built; write the value"),
-    ("[ip1, label]", "[$x, label]",
-     "5:50: layer 'loss' (SoftmaxWithLoss): expressions such as $x are not yet built; write the value"),
-    ("max_epochs: 1", "max_epochs: $e", "6:47: solver: expressions such as $e are not yet built; write the value"),
-])  # fmt: skip
-def test_what_is_not_yet_built_says_so_once(old: str, new: str, told: str) -> None:
-    assert mistakes(changed(old, new)) == [f"net.yaml:{told}"]
 
 
 # --- anything may stand anywhere ---

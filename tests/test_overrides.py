@@ -167,7 +167,6 @@ def test_a_way_that_leads_nowhere_is_refused(setting: str, told: str) -> None:
     ("solvr.base_lr=1", "config: unknown section 'solvr'; did you mean 'solver'?"),
     ("data.source=digts", "data: source: unknown source 'digts'; did you mean 'digits'?"),
     ("data.val.hold_out=0", "data: val: 'hold_out' must be greater than 0, not 0"),
-    ("blocks.x=1", "config: 'blocks' is not yet built; leave it out"),
 ])  # fmt: skip
 def test_a_wrong_value_is_told_with_the_setting_as_its_place(setting: str, told: str) -> None:
     assert refused(setting) == [f"--set {setting}: {told}"]
