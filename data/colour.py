@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from dltrain.data.transforms import Phase, Range, between, float_samples, need_image, need_numbers, samples, spanned
+from dltrain.data.transforms import WIDEST, Phase, Range, between, float_samples, need_image, need_numbers, samples, spanned
 from dltrain.errors import Refusal
 from dltrain.fields import NonNegative, Positive
 from dltrain.source import Arrays, Draw, Shape, Step, Training, transform
@@ -209,8 +209,8 @@ class Blur(Focus):
 
     def setup(self, x: Shape, training: Training) -> Shape:
         self.widths = spanned("blur", "sigma", self.sigma, lambda s: 0.0)
-        if self.widths[0] < 0 or self.widths[1] > 1000:
-            raise Refusal("sigma", "blur: sigma is in pixels, between 0 and 1000")
+        if self.widths[0] < 0 or self.widths[1] > WIDEST:
+            raise Refusal("sigma", f"blur: sigma is in pixels, between 0 and {WIDEST}")
         return super().setup(x, training)
 
     def one(self, x: Any, u: Any) -> Any:
@@ -225,7 +225,7 @@ class Sharpen(Focus):
     """
 
     amount: NonNegative
-    sigma: Annotated[Positive, Field(le=1000)] = 1.0
+    sigma: Annotated[Positive, Field(le=WIDEST)] = 1.0
     phase: Phase | None = None
     top: str | None = None
 

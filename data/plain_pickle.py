@@ -18,6 +18,7 @@ SYMBOLS = {
     "numpy ndarray": "kind",
     "numpy dtype": "dtype",
     "_codecs encode": "encode",
+    "__builtin__ bytes": "bytes",
 }
 
 
@@ -123,6 +124,8 @@ class Machine:
         symbol, given = self.pop(2)
         if symbol == Symbol("encode") and given[1] in ("latin1", b"latin1"):
             self.push(given[0].encode("latin1"))
+        elif symbol == Symbol("bytes") and given == ():
+            self.push(b"")
         elif symbol == Symbol("dtype"):
             kind = given[0].decode("ascii") if isinstance(given[0], bytes) else given[0]
             if not re.fullmatch("[iuf][1248]|b1", kind):

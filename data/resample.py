@@ -29,7 +29,7 @@ class Taps(NamedTuple):
     between: bool = False  # lo = first[i], hi the one after it, but for the last
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def taps(old: int, new: int, mode: Sampling) -> Taps:
     """Which old pixels make a new one along an axis, and with what weights: the formula of `resize`."""
     i, r = np.arange(new), old / new
@@ -57,7 +57,7 @@ def cubic(t: Any) -> Any:
     return np.where(t < 1, (1.5 * t - 2.5) * t * t + 1, np.where(t < 2, ((-0.5 * t + 2.5) * t - 4) * t + 2, 0))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def bell(size: int, sigma: float) -> Taps:
     """A Gaussian round every pixel, cut off at 3 sigma and at the border."""
     reach = int(np.ceil(3 * sigma))

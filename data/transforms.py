@@ -13,6 +13,7 @@ from dltrain.fields import Finite, one_or_more, some, spread
 from dltrain.source import ANY_SIZE, Shape
 
 Phase = Literal["train", "test"]
+WIDEST = 100  # pixels: the width of a Gaussian, whose weights are a table of size x 6 sigma
 Range = Annotated[tuple[Finite, ...], BeforeValidator(some), one_or_more({"type": "number"})]  # one number, or [low, high]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from dltrain.data.transforms import Phase, Range, between, need_image, spanned
+from dltrain.data.transforms import WIDEST, Phase, Range, between, need_image, spanned
 from dltrain.errors import Refusal
 from dltrain.fields import Finite, NonNegative, Positive
 from dltrain.source import Draw, Shape, Step, Training, transform
@@ -149,8 +149,8 @@ class Elastic(Warp):
     numbers = 2
 
     def setup(self, x: Shape, training: Training) -> Shape:
-        if self.sigma > 1000:
-            raise Refusal("sigma", "elastic: sigma is in pixels, at most 1000")
+        if self.sigma > WIDEST:
+            raise Refusal("sigma", f"elastic: sigma is in pixels, at most {WIDEST}")
         return super().setup(x, training)
 
     def places(self, height: int, width: int, u: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import WithJsonSchema
 
 from dltrain.data.mel import Frames, LogMel
 from dltrain.data.pattern import FilePattern, Pattern
@@ -25,6 +26,12 @@ class Features(Frames):
     """What is made of the sounds: log_mel, with its keys (see the step mel)."""
 
     type: Literal["log_mel"] = "log_mel"
+
+
+_POSITIVE: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0}
+_KEYS = {"type": {"enum": ["log_mel"]}, "mels": {"type": "integer", "minimum": 1}, "window": _POSITIVE, "hop": _POSITIVE,
+         "low": {"type": "number", "minimum": 0}, "high": _POSITIVE}  # fmt: skip
+_FEATURES = {"type": ["object", "string", "null"], "properties": _KEYS, "additionalProperties": False, "pattern": "^log_mel$"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class WavFolder(Source):
     rate: Count | None = None
     resample: bool = False
     length: Count | None = None
-    features: Annotated[Features, bare("type")] | None = None
+    features: Annotated[Features | None, bare("type"), WithJsonSchema(_FEATURES)] = None
 
     def open(self) -> None:
         if self.resample and self.rate is None:

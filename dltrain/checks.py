@@ -163,6 +163,8 @@ def explain(document: Document, cls: type, error: Any, path: Key, what: str, kno
     loc, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
     key = ".".join(str(part) for part in loc if not isinstance(part, int))
     given, where = error.get("input"), (*path, *loc)
+    if isinstance(given, str) and given in document.unworkable:
+        return
     if kind == "unexpected_keyword_argument":
         names = keys_at(cls, loc)
         document.wrong(where, f"{what}: unknown key '{loc[-1]}'; {did_you_mean(loc[-1], [*names, *known])}", key=True)

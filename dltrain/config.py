@@ -137,7 +137,7 @@ def read_net(
     """The net, and the names of lines that could not be read."""
     if "net" not in document.value and "net" not in document.lost:
         document.wrong((), "config: needs a net; add net: [{name: …, type: …}, …]")
-    expansion = Expansion(document, read_blocks(document), names)
+    expansion = Expansion(document, read_blocks(document), names, next(iter(feed.fields), None) if feed else None)
     lines = read_lines(document, expansion.lines, rules) if "net" in document.value else []
     broken = {ANY if not line.name else line.name for line in expansion.lines} - {line.name for line in lines} | expansion.broken
     net = Net(

@@ -68,7 +68,8 @@ class Deployed:
             if first not in own:
                 has = ", ".join(own)
                 raise DataError(f"{source.type}: has no field '{first}', which the net was trained on; it has {has}")
-            self.splits, source.splits = source.splits, {"train": np.arange(len(source))}
+            self.splits = source.splits
+            source.splits = {"train": np.arange(len(source)), **source.splits}
             source.fields = {name: own.get(name, x) for name, x in memory.fields.items()} | own
             source.classes, source.names = memory.classes, memory.names
 

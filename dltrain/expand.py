@@ -58,7 +58,10 @@ class Expansion:
     broken   names of lines that could not be worked out: what is wrong with them is noted
     """
 
-    def __init__(self, document: Document, blocks: Mapping[str, Block], known: Mapping[str, Any]) -> None:
+    def __init__(
+        self, document: Document, blocks: Mapping[str, Block], known: Mapping[str, Any], field: str | None = None
+    ) -> None:
+        """`field` is the first of the source: what the first line reads."""
         self.document, self.blocks, self.everywhere = document, blocks, known
         self.lines: list[Placed] = []
         self.broken: set[str] = set()
@@ -66,7 +69,7 @@ class Expansion:
         self.used: dict[str, tuple[Any, Scope, Key]] = {}  # name -> what was written there, for `share`
         items = document.value.get("net")
         if isinstance(items, list):
-            self.go(items, ("net",), Scope(known=known, names=local(items)))
+            self.go(items, ("net",), Scope(known=known, names=local(items)), field)
         for line in self.lines:
             line.above = self.follow(line.above)
             if isinstance(line.item, dict) and "bottom" in line.item:

@@ -48,6 +48,7 @@ class Document:
     keys: dict[Key, Mark] = field(default_factory=dict)
     mistakes: dict[tuple[str, int, int, str], str] = field(default_factory=dict)  # by file, line, column and words
     origins: dict[int, Origin] = field(default_factory=dict)  # of flat lines: ("lines", 3, "type") stands where it is written
+    unworkable: set[str] = field(default_factory=set)  # expressions that could not be worked out: told already
     lost: set[str] = field(default_factory=set)  # sections whose file could not be read: told already
 
     def mark(self, path: Key, key: bool = False) -> Mark:

@@ -75,10 +75,8 @@ class Laying:
         """Mappings merge key by key; of anything else the upper one holds."""
         if path == ("net",) and isinstance(over, list) and isinstance(under, list):
             return self.lines(over, under)
-        alike = (
-            isinstance(over, dict) and isinstance(under, dict) and over.get("type", 0) == under.get("type", over.get("type", 0))
-        )
-        if not alike:
+        mappings = isinstance(over, dict) and isinstance(under, dict)
+        if not mappings or over.get("type", under.get("type")) != under.get("type"):
             return self.take(self.over, over, path, path)
         self.moved.insert(0, (self.under, path, path))  # what is not overridden below
         made = dict(under)

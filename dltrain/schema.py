@@ -36,11 +36,12 @@ def schema() -> Schema:
         "weights": any_of({"type": "string"}, section(Weights), NULL),
     }
     top |= dict.fromkeys(NOT_YET["top"], LATER)
+    alone = {"not": {"anyOf": [{"required": ["blocks"]}, {"required": ["base"]}]}}
+    named = {"part": any_of(section(Part), NULL), "line": loose(typed(LAYERS, line)), TRANSFORMS.kind: step()}
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "dltrain config", "type": "object",
             "properties": top, "anyOf": [{"required": ["data", "net"]}, {"required": ["base"]}], "additionalProperties": False,
-            "if": {"not": {"anyOf": [{"required": ["blocks"]}, {"required": ["base"]}]}}, "then": {"properties": {"net": plain()}},
-            "definitions": {"$": DOLLAR, "part": any_of(section(Part), NULL), "line": loose(typed(LAYERS, line)), TRANSFORMS.kind: step()} | policies()
-            | {known.kind: choice(known) for known in (SOURCES, FILLERS)}}  # fmt: skip
+            "if": alone, "then": {"properties": {"net": plain()}},
+            "definitions": {"$": DOLLAR} | named | policies() | {kind.kind: choice(kind) for kind in (SOURCES, FILLERS)}}  # fmt: skip
 
 
 def composed() -> Schema:
@@ -178,7 +179,7 @@ def inline(made: Schema) -> Schema:
             found["items"] = found.pop("prefixItems")
         if found.get("type") in ("integer", "number"):
             return any_of(found, EXPRESSION)
-        for main in {"interval", "decay"} & set(found.get("properties", ())):  # a section with one main value takes it bare
+        for main in {"interval", "decay", "threads"} & set(found.get("properties", ())):  # one main value, taken bare
             return any_of(open_keys(found), found["properties"][main])
         return found
 

@@ -60,6 +60,9 @@ def count_of_time(value: Any) -> Any:
 
 
 _SHUFFLE = {"anyOf": [{"type": "boolean"}, {"type": "object", "properties": {"window": {"type": "integer", "minimum": 1}}}]}
+_KINDS = {"enum": ["balanced", "weighted", "lengths"]}
+_SAMPLED = {"type": "object", "properties": {"type": _KINDS, "by": {"type": "string"}}, "required": ["type"]}
+_SAMPLING = {"anyOf": [_KINDS, _SAMPLED]}
 _SIZE = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}
 Size = Annotated[float, BeforeValidator(size), WithJsonSchema(_SIZE)]
 Time = Annotated[Span, BeforeValidator(count_of_time), WithJsonSchema({"type": "string"})]
@@ -100,7 +103,7 @@ class DataKeys:
     extra: dict[str, Part] = field(default_factory=dict)
     epoch_size: Count | None = None
     shuffle: Annotated[Shuffle | None, BeforeValidator(shuffled), WithJsonSchema(_SHUFFLE)] = field(default_factory=Shuffle)
-    sampling: Annotated[Sampling, bare("type")] | None = None
+    sampling: Annotated[Sampling | None, bare("type"), WithJsonSchema(_SAMPLING)] = None
     drop_last: bool = False
     trim: bool = False
     workers: Annotated[Making, bare("threads")] | None = None

@@ -31,7 +31,7 @@ def read_vars(document: Document, value: Any) -> dict[str, Any]:
 
 
 def worked(document: Document, section: str, names: dict[str, Any]) -> Any:
-    """A section with its expressions worked out; what cannot be is noted, and stands there as null."""
+    """A section with its expressions worked out; what cannot be is noted, and stays as it is."""
     return walk(document, document.value.get(section), (section,), names)
 
 
@@ -44,7 +44,8 @@ def walk(document: Document, value: Any, path: Key, names: dict[str, Any]) -> An
         return work(value, path, names)
     except Unworkable as error:
         document.wrong(path, f"{path[0]}: {error}")
-        return None
+        document.unworkable.add(value)
+        return value
 
 
 def named(feed: Feed | None) -> dict[str, Any]:

@@ -213,3 +213,73 @@ def test_a_bar_is_drawn_on_a_terminal(small, tmp_path):
         pass  # the other side is closed: the process has ended
     os.close(main)
     assert process.wait() == 0 and b"60/60" in seen and b"it/s" in seen
+
+
+def events(run, kind):
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == kind]
+
+
+def test_events_tell_how_long_training_waited_for_data(small, result, tmp_path):
+    run = tmp_path / result("train", small, "--set", "solver.max_iter=21")["run"]
+    shown = events(run, "display")
+    assert [line["iteration"] for line in shown] == [7, 14, 21]
+    assert all(0 <= line["waited"] <= line["seconds"] for line in shown)
+    assert "waited" not in (run / "metrics.csv").read_text()
+
+
+def test_samples_that_are_left_out_are_told_and_counted(command, tmp_path):
+    from PIL import Image
+
+    for number in range(12):
+        path = tmp_path / "p" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (20 * number, 0, 0)).save(path)
+    (tmp_path / "p" / "a" / "4.png").write_bytes(b"nonsense")
+    (tmp_path / "skip.yaml").write_text(
+        "data: {source: {type: image_folder, root: p}, batch_size: 4, on_error: skip, transform: [{resize: [4, 4]}]}\n"
+        "net:\n  - {name: ip, type: InnerProduct, num_output: 2}\n  - {name: loss, type: SoftmaxWithLoss, bottom: [ip, label]}\n"
+        "solver: {type: SGD, base_lr: 1e-6, max_iter: 6, test: null, display: 1}\n"
+    )
+    done = command("train", "skip.yaml", "--json")
+    made = json.loads(done.stdout)
+    assert made["skipped"] == 1 and json.loads((tmp_path / made["run"] / "summary.json").read_text()) == made
+    assert done.stderr.count("1 sample left out so far; the last: ") == 1 and "4.png" in done.stderr
+    assert [line["samples"] for line in events(tmp_path / made["run"], "skipped")] == [1]
+    assert events(tmp_path / made["run"], "skipped")[0]["last"].count("4.png: ") == 1
+
+
+def test_predict_names_what_it_sees_and_what_it_cannot_read(small, result, command, tmp_path):
+    run = result("train", small, "--set", "solver.max_iter=60")["run"]
+    made = result("predict", run, "digits", "--split", "test", "--top", "1")["predictions"]
+    features = result("extract-features", run, "--blob", "ip2", "-o", "f.npz")
+    with np.load(tmp_path / features["out"]) as file:
+        best, label, ids = file["ip2"].argmax(axis=1), file["label"], file["id"]
+    assert [each["id"] for each in made] == list(ids) and [each["ip2"][0]["class"] for each in made] == best.tolist()
+    assert (best == label).mean() > 0.5
+    np.save(tmp_path / "x.npy", np.zeros((1, 8, 8), np.float32))
+    done = command("predict", run, "x.npy", "y.npy", "-q", "--top", "2")
+    assert done.returncode == 4 and re.fullmatch(r"x.npy  \d \d+\.\d\d %  \d \d+\.\d\d %\n", done.stdout)
+    assert done.stderr == "dltrain: 1 of 2 could not be read: y.npy; the first: y.npy: there is no such file\n"
+    assert command("predict", run).returncode == 2 and command("predict", "absent", "x.npy").returncode == 2
+
+
+def test_data_commands_end_as_scripts_expect(command, tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "DLTRAIN_DATA": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    (tmp_path / "emnist").mkdir()
+    (tmp_path / "emnist" / "gzip.zip").write_bytes(b"nonsense")
+    listed = {row["name"]: row["where"] for row in json.loads(command("data", "list", "--json", env=env).stdout)["sets"]}
+    assert listed["emnist"] == str(tmp_path / "emnist") and listed["mnist"] is None
+    for words, code, message in [
+        (["verify", "emnist"], 4, "gzip.zip: damaged; remove it, then dltrain data get emnist"),
+        (["where", "mnist"], 4, "mnist: is not here; dltrain data get mnist fetches it (11.6 MB)"),
+        (["get", "emnits"], 2, "did you mean 'emnist'?"),
+        (["stats", "digist"], 2, "did you mean 'digits'?"),
+        (["preview", "digits", "-o", "x.jpg"], 2, "ends in .png"),
+        (["stat"], 2, "No such command 'stat'"),
+    ]:
+        done = command("data", *words, env=env)
+        assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert json.loads(command("data", "stats", "digits", "--json").stdout)["splits"]["val"]["samples"] == 180
+    assert command("data", "preview", "digits").stdout == "preview.png: 64 samples, 840 x 974 pixels\n"
+    assert (tmp_path / "preview.png").read_bytes()[:4] == b"\x89PNG"

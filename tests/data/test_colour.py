@@ -140,7 +140,7 @@ def test_refusals() -> None:
     refuses({"colour": 0.1, "hue": 0.1}, (1, 4, 4), "hue", "colour: needs red, green and blue, not 1 channel")
     refuses({"colour": 0.1, "saturation": 0.1}, (4, 4, 4), "saturation", "colour: needs red, green and blue, not 4 channels")
     refuses("grey", (1, 4, 4), "", "grey: needs red, green and blue, not 1 channel")
-    refuses({"blur": -1}, (1, 4, 4), "sigma", "blur: sigma is in pixels, between 0 and 1000")
+    refuses({"blur": -1}, (1, 4, 4), "sigma", "blur: sigma is in pixels, between 0 and 100")
     refuses({"blur": 1}, Shape((1, 4, 4), "index"), "top", "blur: cannot be done with classes")
     refuses({"sharpen": 1}, (4,), "", "sharpen: needs an image (C x H x W), not 4")
     assert mistake({"grey": 2}) == "'channels' cannot be 2; known: 1, 3"

@@ -30,7 +30,19 @@ def test_sources_stand_in_it(name: str) -> None:
     assert all(f"`{key.name}`" in section for key in fields(SOURCES[name]))
 
 
-@pytest.mark.parametrize("name", ["resize", "crop", "mirror", "mean", "scale"])
-def test_steps_stand_in_it_with_their_main_value(name: str) -> None:
-    main = fields(TRANSFORMS[name])[0].name
-    assert re.search(rf"^\| `{name}` \| `{main}`", PAGE, re.MULTILINE)
+STEPS = [name for name, step in TRANSFORMS.items() if step.__module__.rsplit(".")[-1] in
+         ("colour", "geometry", "noise", "statistics", "values", "warp")]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_stand_in_it_with_their_keys_the_main_value_first(name: str) -> None:
+    row = re.search(rf"^\| `{name}`(?: \*\*[1m]\*\*)? \| (.*)$", PAGE, re.MULTILINE)
+    assert row is not None
+    keys = [key.name for key in fields(TRANSFORMS[name]) if key.name not in ("phase", "top")]
+    assert row[1].startswith(f"`{keys[0]}`" if keys else "none")
+    assert all(f"`{key}" in row[1] for key in keys)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_that_move_label_images_are_marked(name: str) -> None:
+    assert (f"| `{name}` **m** |" in PAGE) == TRANSFORMS[name].moves

@@ -142,6 +142,6 @@ def test_refusals() -> None:
     refuses({"rotate": 3}, (4,), "", "rotate: needs an image (C x H x W), not 4")
     refuses({"affine": 3, "scale": 0}, (1, 4, 4), "scale", "affine: scale must be above 0")
     refuses({"affine": 3, "shear": 90}, (1, 4, 4), "shear", "affine: shear must be between -90 and 90 degrees")
-    refuses({"elastic": 3, "sigma": 1001}, (1, 4, 4), "sigma", "elastic: sigma is in pixels, at most 1000")
+    refuses({"elastic": 3, "sigma": 101}, (1, 4, 4), "sigma", "elastic: sigma is in pixels, at most 100")
     assert mistake({"elastic": -1}) == "'alpha' must be at least 0, not -1"
     assert mistake({"rotate": 9, "mode": "mirror"}).startswith("'mode' cannot be 'mirror'; known: constant, edge, reflect")
