@@ -108,13 +108,13 @@ class Pages:
         """Finds where every record lies, from the root of the tree to its leaves."""
         found: list[tuple[Any, ...]] = []
         ahead = [(root, self.depth)] if root != NOTHING and self.records else []
-        pages = count = 0
+        count, seen = 0, np.zeros(self.bytes // self.page + 1, bool)
         while ahead:
             number, level = ahead.pop()
-            pages += 1
-            if pages > self.bytes // self.page:
-                raise ValueError("is damaged: its pages lead in a circle")
             page = self.tree_page(number, LEAF if level <= 1 else BRANCH)
+            if seen[number]:
+                raise ValueError(f"is damaged: page {number:,} stands twice in its tree")
+            seen[number] = True
             if level > 1:
                 ahead += [(child, level - 1) for child in reversed(children(page))]
             else:

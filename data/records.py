@@ -71,14 +71,13 @@ def layout(head: bytes, size: int) -> dict[str, Place]:
     said, at = [], 5
     for _ in range(head[4]):
         length = head[at]
-        name = head[at + 1 : at + 1 + length].decode()
-        at += 1 + length
+        word, at = head[at + 1 : at + 1 + length], at + 1 + length
         kind, axes = head[at], head[at + 1]
         if at + 2 + 4 * axes > len(head):
             raise IndexError
         if kind >= len(TYPES):
-            raise ValueError(f"is damaged: '{name}' is of type {kind}")
-        said.append((name, np.dtype(TYPES[kind]), struct.unpack_from(f"<{axes}I", head, at + 2)))
+            raise ValueError(f"is damaged: a field is of type {kind}")
+        said.append((word.decode(), np.dtype(TYPES[kind]), struct.unpack_from(f"<{axes}I", head, at + 2)))
         at += 2 + 4 * axes
     places: dict[str, Place] = {}
     for name, dtype, shape in said:

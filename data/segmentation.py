@@ -43,7 +43,7 @@ Values = Annotated[dict[int, int], BeforeValidator(mapped), WithJsonSchema(_VALU
 class Segmentation(Source):
     """Pictures, and label images that give each of their pixels a class.
 
-    data    C x H x W, 0 .. 255       label   1 x H x W, an index
+    data    C x H x W, 0 .. 255       label   H x W, an index
 
     images, labels   folders; a picture and its label image have the same name but for the extension, in the order of the numbers
                      in their names (9 before 10); both may have train, val and test below them
@@ -79,7 +79,7 @@ class Segmentation(Source):
         sizes = {size for index in range(len(self)) if (size := self.size(index)) is not None}
         height, width = sizes.pop() if len(sizes) == 1 else (ANY_SIZE, ANY_SIZE)
         channels = 3 if self.color == "rgb" else 1
-        self.fields = {"data": Shape((channels, height, width)), "label": Shape((1, height, width), "index")}
+        self.fields = {"data": Shape((channels, height, width)), "label": Shape((height, width), "index")}
 
     def to_classes(self) -> Any:
         """Value of a label image -> class."""
@@ -144,7 +144,7 @@ class Segmentation(Source):
         if "label" in wanted:
             given["label"] = self.label(answer)
         if len(given) == 2:
-            agree(picture, given["data"].shape[1:], answer, given["label"].shape[1:])
+            agree(picture, given["data"].shape[1:], answer, given["label"].shape)
         return given
 
     def label(self, path: Path) -> Any:
@@ -155,7 +155,7 @@ class Segmentation(Source):
             value = values[row, column]
             raise DataError(f"{path}: has {value} at row {row}, column {column}, which is no class; add it to values, or say "
                             f"ignore: {value}")  # fmt: skip
-        return y[None]
+        return y
 
     def identify(self, index: int) -> str:
         return self.pairs[index][0]

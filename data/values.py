@@ -119,7 +119,7 @@ class OneHot(Step):
     """y_k = 1 where k = x, else 0      test, and train with smooth 0
     y_k = (1 - smooth) [k = x] + smooth / classes      train
 
-    x  (N), (N, T) or (N, 1, H, W), index        y  (N, classes), (N, T, classes) or (N, classes, H, W), float
+    x  (N), (N, T), (N, H, W) or (N, 1, H, W), index        y  (N, classes), (N, T, classes) or (N, classes, H, W), float
 
     Smoothing is of Szegedy et al., "Rethinking the inception architecture for computer vision", 2016.
     """
@@ -132,10 +132,10 @@ class OneHot(Step):
     def setup(self, x: Shape, training: Training) -> Shape:
         if x.dtype != "index":
             raise Refusal("top", "one_hot: needs classes (whole numbers); name the field of the labels as top")
-        if len(x) == 3 and x[0] == 1:
-            return Shape((self.classes, *x[1:]))
+        if len(x) == 2 or (len(x) == 3 and x[0] == 1):
+            return Shape((self.classes, *x[-2:]))
         if len(x) > 1:
-            raise Refusal("", f"one_hot: needs one class, a row of them or an image (1 x H x W), not {x}")
+            raise Refusal("", f"one_hot: needs one class, a row of them or an image (H x W), not {x}")
         return Shape((*x, self.classes))
 
     def one(self, x: Any, u: Any) -> Any:
@@ -149,7 +149,8 @@ class OneHot(Step):
             wrong = x.min() if x.min() < 0 else x.max()
             raise DataError(f"one_hot: class {wrong} is not among {self.classes} classes (0 .. {self.classes - 1})")
         least, most = np.float32(smooth / self.classes), np.float32(1 - smooth + smooth / self.classes)
-        if x.ndim == 4:
+        if x.ndim > 2:
+            x = x.reshape(len(x), 1, *x.shape[-2:])
             return np.where(x == np.arange(self.classes)[:, None, None], most, least)
         return np.where(x[..., None] == np.arange(self.classes), most, least)
 

@@ -11,6 +11,7 @@ from dltrain.console import Console, scores_text
 from dltrain.engine import Engine
 from dltrain.errors import ConfigError, did_you_mean
 from dltrain.evaluate import add_up, details_of, rows_text, scores_of
+from dltrain.feed import Feed
 from dltrain.launch import engine_of
 from dltrain.preflight import check_labels
 from dltrain.run import Run
@@ -45,7 +46,8 @@ def test(path: str, split: str, weights: str | None, settings: tuple[str, ...], 
         check_labels(config)
         console.note(f"weights {file}")
         console.note(f"device  {engine.about()}")
-        sums, count = add_up(engine, config.feed, split), len(config.feed.splits[split])
+        sums = add_up(engine, config.feed, split)
+        count = judged(config.feed, split, console)
         scores, details = scores_of(engine.net, sums), details_of(engine.net, sums)
         for name, rows in details.items():
             console.note(f"{name} (rows: labels; columns: what they are taken for)\n{rows_text(rows)}")
@@ -56,6 +58,13 @@ def test(path: str, split: str, weights: str | None, settings: tuple[str, ...], 
     finally:
         config.feed.close()
         engine.close()
+
+
+def judged(feed: Feed, split: str, console: Console) -> int:
+    """How many samples of a split were used; those that could not be read are named."""
+    for why in feed.reader.skipped.values():
+        console.note(f"left out: {why}")
+    return len(feed.rows(split))
 
 
 def extract_features(
@@ -76,7 +85,7 @@ def extract_features(
         shapes = features.extract(engine, config.feed, split, blobs, Path(out))
         words = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
         console.result(
-            {"out": out, "samples": len(config.feed.splits[split]), "blobs": shapes, "split": split, "weights": str(file)},
+            {"out": out, "samples": judged(config.feed, split, console), "blobs": shapes, "split": split, "weights": str(file)},
             f"{out}: {words}",
         )
     finally:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dltrain.errors import Refusal
+from dltrain.errors import DataError, Refusal
 from dltrain.ops.backend import DTYPES
 from dltrain.reader import stacked
-from dltrain.source import Arrays, Draw, Shape, Step, varies
+from dltrain.source import Arrays, Draw, Shape, Step, Unfit, varies
 
 Part = Literal["train", "test"]
 Unmade = Callable[[list["Link"], str], Iterator[Any]]  # a field of the training split after some links, in parts
@@ -26,9 +26,15 @@ class Link:
     top: str
     step: Step
     made: Shape
+    flat: bool = False  # a label image H x W, which the step sees as 1 x H x W
 
     def apply(self, x: Any, draw: Draw | None) -> Any:
         """The field of a batch after this step: an array, or a list of arrays where they still differ in size."""
+        if self.flat:
+            whole = Link(self.number, self.top, self.step, self.made).apply(
+                [one[None] for one in x] if isinstance(x, list) else x[:, None], draw
+            )
+            return [one[0] for one in whole] if isinstance(whole, list) else whole[:, 0]
         if isinstance(x, list):
             y: Any = Step.apply(self.step, x, draw)
         else:
@@ -46,9 +52,10 @@ class Chain:
 
     def __init__(
         self, steps: list[Step], phase: Part, fields: dict[str, Shape], saved: dict[str, Arrays], unmade: Unmade,
-        prefix: str = "",
+        prefix: str = "", identify: Callable[[int], str] = str,
     ) -> None:  # fmt: skip
-        """`prefix` is the split whose own steps these are, with a dot."""
+        """`prefix` is the split whose own steps these are, with a dot; `identify` tells what a person calls a sample."""
+        self.identify = identify
         self.fields, self.saved, self.unmade, self.prefix = dict(fields), saved, unmade, prefix
         self.links: list[Link] = []
         self.first = next(iter(fields))
@@ -65,13 +72,13 @@ class Chain:
             name = f"{self.prefix}{number}"
             if name in self.saved:
                 mine.restore(self.saved[name])
-            x = self.fields[top]
+            x, flat = self.fields[top], step.moves and len(self.fields[top]) == 2
             if varies(x) and not step.one_by_one:
                 raise Refusal("", f"{step.type}: samples of '{top}' differ in size; put resize or crop before it")
             above = list(self.links)
-            made = mine.setup(x, lambda above=above, top=top: self.unmade(above, top))  # type: ignore[misc]
-            self.links.append(Link(number, top, mine, made))
-            self.fields[top] = made
+            made = mine.setup(Shape((1, *x), x.dtype) if flat else x, lambda above=above, top=top: self.unmade(above, top))  # type: ignore[misc]
+            self.links.append(Link(number, top, mine, made, flat))
+            self.fields[top] = Shape(made[1:], made.dtype) if flat else made
             if state := mine.state():
                 self.saved[name] = state
 
@@ -85,7 +92,7 @@ class Chain:
             return list(self.fields)
         if step.moves:
             size = self.fields[self.first][1:]
-            alike = [name for name, x in self.fields.items() if x.dtype == "index" and len(x) == 3 and x[1:] == size]
+            alike = [name for name, x in self.fields.items() if is_label_image(x) and x[-2:] == size]
             return [self.first, *(name for name in alike if name != self.first)]
         return [self.first]
 
@@ -104,8 +111,16 @@ class Chain:
         """A batch through every step; with `epochs` it is a training batch, and random steps draw."""
         for link in self.links:
             draw = None if epochs is None else Draw(seed, f"transform {link.number} {link.step.type}", epochs, indices)
-            batch[link.top] = link.apply(batch[link.top], draw)
+            try:
+                batch[link.top] = link.apply(batch[link.top], draw)
+            except Unfit as error:
+                raise DataError(f"{self.identify(int(indices[error.row]))}: {error}") from None
         return {name: arrayed(batch[name], self.fields[name]) for name in self.fields if name in batch}
+
+
+def is_label_image(x: Shape) -> bool:
+    """H x W classes, one a pixel; or 1 x H x W of them."""
+    return x.dtype == "index" and (len(x) == 2 or (len(x) == 3 and x[0] == 1))
 
 
 def through(links: list[Link], top: str, x: Any) -> Any:

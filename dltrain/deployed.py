@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ from dltrain import catalogue, saving, snapshot  # noqa: F401  the catalogue fil
 from dltrain import config as configs
 from dltrain.data.image import read_image
 from dltrain.data.npy import map_npy
-from dltrain.errors import ConfigError, DataError, Refusal, did_you_mean
+from dltrain.errors import ConfigError, DataError, Refusal, SnapshotError, did_you_mean
 from dltrain.launch import engine_of
 from dltrain.marks import Document, load
 from dltrain.reader import Reader
 from dltrain.recall import Memory, recall
-from dltrain.registry import SOURCES
 from dltrain.run import Run
 from dltrain.source import ANY_SIZE, Arrays, Shape, Source, empty
+from dltrain.supply import Promise
 
 KEPT = ("version", "name", "seed", "vars", "data", "net", "blocks", "engine")  # sections that a trained net still needs
 KEPT_OF_DATA = ("source", "batch_size", "transform")
@@ -43,37 +42,43 @@ class Deployed:
         self.opened = memory is None or other is not None
         if memory is not None:
             reduce(document)
-        # a class's open is replaced while the config is read, for a config reads its data to know their shapes
-        with opening(self.opener(memory, other)) if memory is not None else nothing():
-            config = configs.read(run.config if run else path, said, False, saving.transforms(saved), document)
+        computed = saving.transforms(saved)
+        promise = None if memory is None else self.remembered(memory) if other is None else self.completed(memory)
+        config = configs.read(run.config if run else path, said, False, computed, document, promise)
         self.feed, self.net = config.feed, config.net
+        lacking = set(self.feed.state()) - set(computed) if promise is not None else set()
+        if lacking:
+            raise SnapshotError(f"{self.file}: does not hold what data.transform.{min(lacking)} computes over the training "
+                                "samples; leave that step as it was, or give it numbers")  # fmt: skip
         self.source = self.feed.source
-        self.splits = self.splits or self.source.splits
+        self.splits = self.splits or getattr(self.source, "splits", {})
         self.memory = memory or Memory(self.source.fields, getattr(self.source, "classes", {}), getattr(self.source, "names", {}))
         self.first = next(iter(self.memory.fields))
         self.engine = engine_of(config, device, with_solver=False)
         saving.load(self.file, saved, self.engine, weights_only=True)
 
-    def opener(self, memory: Memory, other: str | None) -> Callable[[Source, Callable[[], None]], None]:
-        """What is done instead of opening a source: it is told what the run remembers."""
+    def remembered(self, memory: Memory) -> Promise:
+        """A source that is not opened is told what the run remembers of it."""
 
-        def remembered(source: Source, open_it: Callable[[], None]) -> None:
+        def promise(source: Source) -> dict[str, Shape]:
             source.fields, source.classes, source.names = dict(memory.fields), memory.classes, memory.names
-            source.splits = {"train": np.arange(1)}
+            return source.fields
 
-        def completed(source: Source, open_it: Callable[[], None]) -> None:
-            """Another source may lack the labels, and need not have a train."""
-            open_it()
+        return promise
+
+    def completed(self, memory: Memory) -> Promise:
+        """Another source is opened; it may lack the labels."""
+
+        def promise(source: Source) -> dict[str, Shape]:
+            source.open()
             first, own = next(iter(memory.fields)), source.fields
             if first not in own:
                 has = ", ".join(own)
                 raise DataError(f"{source.type}: has no field '{first}', which the net was trained on; it has {has}")
-            self.splits = source.splits
-            source.splits = {"train": np.arange(len(source)), **source.splits}
-            source.fields = {name: own.get(name, x) for name, x in memory.fields.items()} | own
-            source.classes, source.names = memory.classes, memory.names
+            self.splits, source.classes, source.names = source.splits, memory.classes, memory.names
+            return {name: own.get(name, x) for name, x in memory.fields.items()} | own
 
-        return remembered if other is None else completed
+        return promise
 
     def reads(self, upto: tuple[str, ...]) -> tuple[str, ...]:
         """The fields that the deploy graph reads; no other goes through the steps."""
@@ -150,36 +155,3 @@ def reduce(document: Document) -> None:
     document.value["data"] = {key: value["data"][key] for key in KEPT_OF_DATA if key in value["data"]}
     if solver.get("param"):
         document.value["solver"] = {"type": "SGD", "base_lr": 0.1, "max_iter": 1, "test": None, "param": solver["param"]}
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
-def opening(act: Callable[[Source, Callable[[], None]], None]) -> Iterator[None]:
-    """Within it, the source of a config is handed to `act` instead of being opened; sources inside of it open as ever."""
-    before = {cls: cls.__dict__.get("open") for cls in SOURCES.values()}
-    busy: list[Source] = []
-
-    def opener(own: Callable[[Source], None]) -> Callable[[Source], None]:
-        def open_or_act(source: Source) -> None:
-            if busy:
-                own(source)
-                return
-            busy.append(source)
-            act(source, lambda: own(source))
-
-        return open_or_act
-
-    try:
-        for cls in before:
-            cls.open = opener(cls.open)
-        yield
-    finally:
-        for cls, own in before.items():
-            if own is None:
-                del cls.open
-            else:
-                cls.open = own

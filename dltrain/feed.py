@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from dltrain.chain import Chain, Link, through
+from dltrain.chain import Chain, Link, Part, through
 from dltrain.errors import Refusal
 from dltrain.joined import Joined
 from dltrain.order import Order, checked
 from dltrain.processes import Job, Remote
 from dltrain.reader import Reader
 from dltrain.sections import DataKeys
-from dltrain.source import Arrays, Shape, Source
+from dltrain.source import Arrays, Shape, Source, Step
 from dltrain.splits import divide
 from dltrain.workers import Workers
 
@@ -57,12 +57,15 @@ class Feed:
     def sketch(self, fields: dict[str, Shape], saved: dict[str, Arrays] | None = None) -> None:
         """Shapes without samples, for a net that is to be looked at: the source has these fields, and is never opened."""
         self.source.fields, self.saved = dict(fields), dict(saved or {})
-        self.training = lambda links, top: iter(  # type: ignore[method-assign]
-            [np.ones((1, *(links[-1].made if links else self.source.fields[top])), np.float32)]
-        )
+        self.training = self.ones  # type: ignore[method-assign]
         self.splits = {name: np.arange(1) for name in ("train", "val", "test")}
         self.shape_up()
         self.order = Order(self.seed, self.batch_size("train"), self.batch_size("train"))
+
+    def ones(self, links: list[Link], top: str) -> Iterator[Any]:
+        """What stands for the training split in a sketch."""
+        made = [link.made for link in links if link.top == top]
+        yield np.ones((1, *(made[-1] if made else self.source.fields[top])), np.float32)
 
     def read(self, indices: Any, field: str) -> Any:
         """One field of some samples, as the source has it."""
@@ -71,17 +74,16 @@ class Feed:
     # --- transforms ---
     def shape_up(self) -> None:
         """The chain of steps of each split; what steps compute over the training split is computed here."""
+
+        def chain(steps: list[Step], phase: Part, prefix: str = "") -> Chain:
+            return Chain(steps, phase, self.source.fields, self.saved, self.training, prefix, self.source.identify)
+
         own = {name: said.transform for name, said in self.keys.parts() if said.transform is not None}
-        self.chains = {
-            "train": Chain(own.get("train", self.keys.transform), "train", self.source.fields, self.saved, self.training)
-        }
-        shared = Chain(self.keys.transform, "test", self.source.fields, self.saved, self.training)
+        self.chains = {"train": chain(own.get("train", self.keys.transform), "train")}
+        shared = chain(self.keys.transform, "test")
         for name in self.splits:
             if name != "train":
-                made = (
-                    Chain(own[name], "test", self.source.fields, self.saved, self.training, f"{name}.") if name in own else shared
-                )
-                self.chains[name] = made
+                self.chains[name] = chain(own[name], "test", f"{name}.") if name in own else shared
         self.fields = self.chains["train"].fields
         self.chains["train"].settle()
         for name, chain in {"test": shared, **self.chains}.items():

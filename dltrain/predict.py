@@ -82,7 +82,9 @@ def predict(
     if told.failed:
         count = len(told.failed)
         names = ", ".join(list(told.failed)[:5]) + (" …" if count > 5 else "")
-        raise DataError(f"{count} of {count + len(told.ids)} could not be read: {names}; the first: {next(iter(told.failed.values()))}")
+        raise DataError(
+            f"{count} of {count + len(told.ids)} could not be read: {names}; the first: {next(iter(told.failed.values()))}"
+        )
 
 
 def source_of(what: tuple[str, ...]) -> str | None:

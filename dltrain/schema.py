@@ -38,17 +38,24 @@ def schema() -> Schema:
     top |= dict.fromkeys(NOT_YET["top"], LATER)
     alone = {"not": {"anyOf": [{"required": ["blocks"]}, {"required": ["base"]}]}}
     named = {"part": any_of(section(Part), NULL), "line": loose(typed(LAYERS, line)), TRANSFORMS.kind: step()}
-    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "dltrain config", "type": "object",
-            "properties": top, "anyOf": [{"required": ["data", "net"]}, {"required": ["base"]}], "additionalProperties": False,
-            "if": alone, "then": {"properties": {"net": plain()}},
-            "definitions": {"$": DOLLAR} | named | policies() | {kind.kind: choice(kind) for kind in (SOURCES, FILLERS)}}  # fmt: skip
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "dltrain config",
+        "type": "object",
+        "properties": top,
+        "anyOf": [{"required": ["data", "net"]}, {"required": ["base"]}],
+        "additionalProperties": False,
+        "if": alone,
+        "then": {"properties": {"net": plain()}},
+        "definitions": {"$": DOLLAR, **named, **policies(), **{each.kind: choice(each) for each in (SOURCES, FILLERS)}},
+    }
 
 
 def composed() -> Schema:
     """What a line may say of how it is laid out."""
     words = {key: {"type": "string"} for key in ("share", "after", "before")}
     count = any_of({"type": "integer", "minimum": 0}, EXPRESSION)
-    return {**words, "when": {"type": ["string", "boolean"]}, "repeat": count, "delete": {"type": "boolean"}}
+    return {**words, "when": any_of({"type": "string"}, {"type": "boolean"}), "repeat": count, "delete": {"type": "boolean"}}
 
 
 def block(lines: Schema) -> Schema:

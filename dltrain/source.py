@@ -103,6 +103,14 @@ class Source:
         raise DataError(f"{path}: {self.type} has no files of one sample each; name a source instead, such as arrays")
 
 
+class Unfit(DataError):
+    """A step cannot take a sample: which row of the batch."""
+
+    def __init__(self, words: str, row: int) -> None:
+        super().__init__(words)
+        self.row = row
+
+
 @dataclass(frozen=True)
 class Draw:
     """The randomness of one batch: for each sample a pure function of (seed, purpose, epoch, index), whoever asks and when."""
@@ -161,7 +169,13 @@ class Step:
 
     def apply(self, x: Any, draw: Draw | None) -> Any:
         u = [None] * len(x) if draw is None else draw.uniform(self.numbers) if self.numbers else [np.empty(0)] * len(x)
-        return [self.one(sample, row) for sample, row in zip(x, u, strict=True)]
+        made = []
+        for row, sample in enumerate(x):
+            try:
+                made.append(self.one(sample, u[row]))
+            except DataError as error:
+                raise Unfit(str(error), row) from None
+        return made
 
     def one(self, x: Any, u: Any) -> Any:
         raise NotImplementedError

@@ -96,6 +96,8 @@ class Survey:
         self.unreadable: dict[str, dict[str, str]] = {split: {} for split in feed.splits}
         self.seen: dict[int, tuple[str, int]] = {}  # the hash of the data -> where it stood first
         self.twins: dict[int, list[tuple[str, int]]] = {}
+        measured = [name for name, x in self.source.fields.items() if x.dtype != "index" and x != ()]
+        self.compared = measured or [next(iter(self.source.fields))]  # what makes two samples the same: all but labels
 
     def look(self) -> None:
         for split, rows in self.feed.splits.items():
@@ -118,9 +120,12 @@ class Survey:
         self.read[split] += 1
         for name, value in sample.items():
             self.fields[split][name].add(value)
-        data = np.ascontiguousarray(sample[next(iter(self.source.fields))])
-        head = f"{data.dtype.str}{data.shape}".encode()
-        word = int.from_bytes(hashlib.blake2b(data.tobytes(), digest_size=12, key=head[:64]).digest())
+        total = hashlib.blake2b(digest_size=12)
+        for name in self.compared:
+            data = np.ascontiguousarray(sample[name])
+            total.update(f"{data.dtype.str}{data.shape}".encode())
+            total.update(data.tobytes())
+        word = int.from_bytes(total.digest())
         if word in self.seen:
             self.twins.setdefault(word, [self.seen[word]]).append((split, row))
         else:

@@ -213,7 +213,8 @@ def kind(schema: dict[str, Any]) -> str:
         return "a choice"
     if schema.get("pattern") == r"^\$":
         return "$"
-    return {"integer": "number"}.get(schema.get("type", "several"), schema.get("type", "several"))
+    said = schema.get("type", "several")
+    return "several" if isinstance(said, list) else {"integer": "number"}.get(said, said)
 
 
 def numbers(place: Place) -> list[str]:

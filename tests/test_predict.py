@@ -15,12 +15,10 @@ from PIL import Image
 
 from dltrain import launch
 from dltrain.console import Console
-from dltrain.deployed import opening
 from dltrain.errors import ConfigError, DataError, SnapshotError
 from dltrain.judgement import Output
 from dltrain.predict import Wish, predict
 from dltrain.recall import recall
-from dltrain.registry import SOURCES
 from dltrain.run import Run
 
 CONFIG = """
@@ -141,7 +139,9 @@ def test_what_cannot_be_read_is_named_and_the_others_go_on(at: Path, capsys: Any
     Path("mine/bad.png").write_bytes(b"nonsense")
     np.save("flat.npy", np.zeros((3, 4), np.float32))
     words = ("mine", "flat.npy", "absent.png")
-    with pytest.raises(DataError, match=r"^3 of 7 could not be read: mine/bad.png, flat.npy, absent.png; the first: mine/bad.png: is no pic"):
+    with pytest.raises(
+        DataError, match=r"^3 of 7 could not be read: mine/bad.png, flat.npy, absent.png; the first: mine/bad.png: is no pic"
+    ):
         predict("runs/pets", words, None, None, (), "reference", Wish(top=1), Console())
     read = capsys.readouterr()
     assert [line.split()[1] for line in read.out.splitlines()] == ["cat", "cat", "dog", "dog"]
@@ -213,7 +213,10 @@ def test_a_run_remembers_fields_classes_and_names(trained: Path) -> None:
     assert run is not None
     memory = recall(run.folder)
     assert memory is not None and memory.names == {"label": ["cat", "dog"]} and memory.classes == {"label": 2}
-    assert [(name, tuple(x), x.dtype) for name, x in memory.fields.items()] == [("data", (3, -1, -1), "float"), ("label", (), "index")]
+    assert [(name, tuple(x), x.dtype) for name, x in memory.fields.items()] == [
+        ("data", (3, -1, -1), "float"),
+        ("label", (), "index"),
+    ]
     assert json.loads((run.folder / "data.json").read_text())["samples"] == {"train": 16, "test": 4, "val": 4}
 
 
@@ -230,12 +233,15 @@ def test_a_damaged_memory_is_told_and_without_one_the_data_are_opened(trained: P
     assert rows(said("runs/pets", "mine/cat/1.png"))["1"][0] == "cat"
 
 
-def test_sources_open_as_before_once_a_config_has_been_read() -> None:
-    before = {name: cls.open for name, cls in SOURCES.items()}
-    with pytest.raises(ZeroDivisionError), opening(lambda source, open_it: None):
-        assert SOURCES["digits"].open is not before["digits"]
-        raise ZeroDivisionError
-    assert {name: cls.open for name, cls in SOURCES.items()} == before
+def test_a_step_that_the_training_has_not_computed_is_refused(at: Path, said: Any) -> None:
+    with pytest.raises(
+        SnapshotError, match=r"does not hold what data.transform.5 computes over the training samples; leave that step"
+    ):
+        said(
+            "runs/pets",
+            "mine",
+            settings=("data.transform=[{resize: [6, 6]}, {crop: 4}, mirror, {mean: channel}, {scale: 0.01}, {std: channel}]",),
+        )
 
 
 def test_a_source_that_needs_its_data_to_read_a_file_opens_them(tmp_path: Path, monkeypatch: Any, said: Any) -> None:

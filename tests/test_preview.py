@@ -32,7 +32,9 @@ def first_picture(page: Any, side: int) -> Any:
     return page[22 : 22 + side, 8 : 8 + side, 0]
 
 
-@pytest.mark.parametrize("steps", ["[]", "[{scale: 0.00390625}]", "[{mean: 128}, {scale: 0.5}]", "[{scale: 2}, {mean: [7]}]", "[{mean: image}]"])
+@pytest.mark.parametrize(
+    "steps", ["[]", "[{scale: 0.00390625}]", "[{mean: 128}, {scale: 0.5}]", "[{scale: 2}, {mean: [7]}]", "[{mean: image}]"]
+)
 def test_values_are_what_the_source_had_whatever_mean_and_scale(shown: Any, tmp_path: Path, steps: str) -> None:
     data = np.arange(0, 256, 17, dtype=np.float32).reshape(1, 1, 4, 4).repeat(2, axis=0)
     np.savez(tmp_path / "a.npz", data=data, label=np.array([0, 1]))
@@ -79,7 +81,9 @@ def test_a_line_begins_low_and_ends_high() -> None:
 
 
 def test_sizes_on_the_paper() -> None:
-    sizes = [sized(Cell("picture", np.zeros(shape))) for shape in [(8, 8, 1), (28, 28, 1), (300, 200, 3), (640, 320, 3), (1, 900, 1)]]
+    sizes = [
+        sized(Cell("picture", np.zeros(shape))) for shape in [(8, 8, 1), (28, 28, 1), (300, 200, 3), (640, 320, 3), (1, 900, 1)]
+    ]
     assert sizes == [(96, 96), (112, 112), (200, 300), (160, 320), (320, 1)]
 
 

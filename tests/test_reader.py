@@ -46,6 +46,27 @@ class Corner(Step):
         return x[:, :2, :2]
 
 
+class Whole(Step):
+    """y = x, of whole batches only."""
+
+    type = "whole"
+    phase, top = None, None
+
+    def apply(self, x: Any, draw: Any) -> Any:
+        return x
+
+
+def test_a_sample_that_a_step_cannot_take_is_named() -> None:
+    class Picky(Corner):
+        def one(self, x: Any, u: Any) -> Any:
+            if x[0, 0, 0] == 6:
+                raise DataError("corner: is too small")
+            return super().one(x, u)
+
+    with pytest.raises(DataError, match=r"^6\.png: corner: is too small"):
+        list(feed(OneByOne(), transform=[Picky()]).batches("train"))
+
+
 def test_samples_of_different_sizes_become_one_array_once_a_step_has_made_them_alike() -> None:
     made = feed(OneByOne(), transform=[Corner()])
     batch = made.train_batch(0)
@@ -62,8 +83,8 @@ def test_samples_that_still_differ_at_the_end_are_refused() -> None:
 
 
 def test_a_step_over_whole_batches_needs_samples_of_one_size() -> None:
-    with pytest.raises(Refusal, match="scale: samples of 'data' differ in size; put resize or crop before it") as caught:
-        feed(OneByOne(), transform=[TRANSFORMS["scale"](value=2.0), Corner()])
+    with pytest.raises(Refusal, match="whole: samples of 'data' differ in size; put resize or crop before it") as caught:
+        feed(OneByOne(), transform=[Whole(), Corner()])
     assert caught.value.key == "0."
 
 

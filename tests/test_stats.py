@@ -57,7 +57,9 @@ def test_the_numbers_of_arrays(told: Any, tmp_path: Path) -> None:
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=6), min_size=1, max_size=5), st.sampled_from([0, 1e4]))
+@given(
+    st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=6), min_size=1, max_size=5), st.sampled_from([0, 1e4])
+)
 def test_moments_of_parts_are_those_of_the_whole(parts: list[list[float]], far: float) -> None:
     moments = Moments()
     for part in parts:
@@ -84,7 +86,9 @@ def test_the_splits_are_those_of_the_config(told: Any, tmp_path: Path) -> None:
     made, text = told("c.yaml", "data.val.hold_out=50")
     assert {split: each["samples"] for split, each in made["splits"].items()} == {"train": 1387, "val": 50, "test": 360}
     assert max(made["splits"]["train"]["fields"]["data"]["max"]) == 255  # as the source gives them, before the transform
-    assert text.startswith("digits: train 1,387, test 360, val 50\n") and text.endswith("no duplicates, no class missing\nnothing unreadable\n")
+    assert text.startswith("digits: train 1,387, test 360, val 50\n") and text.endswith(
+        "no duplicates, no class missing\nnothing unreadable\n"
+    )
 
 
 # --- faults ---
@@ -99,6 +103,14 @@ def test_duplicates_are_named_across_splits_first(told: Any, tmp_path: Path) -> 
     assert "the same data in several splits: 1 group; scores will be too good\n" in text
     assert "the same data twice within a split: 1 group\n" in text
     assert "    train/b/3.png (train) = test/b/5.png (test)\n" in text
+
+
+def test_a_pair_is_the_same_only_where_both_are(told: Any, tmp_path: Path) -> None:
+    data = np.array([[1, 1], [1, 1], [1, 1]], np.float32)
+    np.savez(tmp_path / "a.npz", data=data, other=np.array([[2, 3], [4, 5], [2, 3]], np.float32), label=np.array([0, 1, 1]))
+    made, _ = told("{type: arrays, file: a.npz}")
+    names = [[name.split(" of ")[0] for _, name in group["samples"]] for group in made["duplicates"]]
+    assert names == [["row 0", "row 2"]]
 
 
 def test_unreadable_samples_and_missing_classes_are_named(told: Any, tmp_path: Path) -> None:

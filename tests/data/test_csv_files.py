@@ -341,12 +341,20 @@ def test_the_smallest_type_that_is_exact(values: list[float], kind: Any) -> None
 
 
 CELL = some.one_of(some.floats(width=32, allow_nan=False, allow_infinity=False), some.integers(-(10**6), 10**6), some.none())
-WORD = some.text(some.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cc", "Zs", "Zl", "Zp", "Cs"]), min_size=1, max_size=8)
+WORD = some.text(
+    some.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cc", "Zs", "Zl", "Zp", "Cs"]),
+    min_size=1,
+    max_size=8,
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    some.lists(some.tuples(CELL, CELL, WORD.filter(lambda word: word.lower() not in ("?", "na", "n/a", "nan", "null"))), min_size=1, max_size=30),
+    some.lists(
+        some.tuples(CELL, CELL, WORD.filter(lambda word: word.lower() not in ("?", "na", "n/a", "nan", "null"))),
+        min_size=1,
+        max_size=30,
+    ),
     some.sampled_from(",;\t|"),
     some.sampled_from([2, 7, 1000]),
 )

@@ -48,7 +48,10 @@ def opened(**keys: Any) -> Hdf5Files:
 
 def read(source: Hdf5Files, indices: Any, *names: str) -> dict[str, Any]:
     kinds = {"float": np.float32, "index": np.int32}
-    out = {name: np.full((len(indices), *source.fields[name]), -7, kinds[source.fields[name].dtype]) for name in names or source.fields}
+    out = {
+        name: np.full((len(indices), *source.fields[name]), -7, kinds[source.fields[name].dtype])
+        for name in names or source.fields
+    }
     source.read(np.array(indices), out)
     return out
 
@@ -214,7 +217,9 @@ def test_a_damaged_chunk_is_told_when_it_is_read() -> None:
     Path("a.h5").write_bytes(content)
     source = opened(file="a.h5")
     assert read(source, [7])["data"].tolist() == [7]
-    with pytest.raises(DataError, match=r"a.h5: 'data' cannot be read from row 2,500 on \(.*\); the file is damaged: make it once more"):
+    with pytest.raises(
+        DataError, match=r"a.h5: 'data' cannot be read from row 2,500 on \(.*\); the file is damaged: make it once more"
+    ):
         read(source, [2500])
 
 

@@ -26,7 +26,11 @@ from dltrain.errors import ConfigError, DataError
 
 
 def idx(array: Any) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + b"".join(size.to_bytes(4, "big") for size in array.shape)
+        + array.astype(np.uint8).tobytes()
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +132,11 @@ def test_fashion_mnist_has_names_and_a_folder_of_its_own(alone: Path, tmp_path: 
     monkeypatch.setenv("DLTRAIN_DATA", str(tmp_path / "data"))
     source = FashionMnist()
     source.open()
-    assert {name: rows.tolist() for name, rows in source.splits.items()} == {"train": [0, 1, 2, 3], "val": [4, 5], "test": [6, 7, 8]}
+    assert {name: rows.tolist() for name, rows in source.splits.items()} == {
+        "train": [0, 1, 2, 3],
+        "val": [4, 5],
+        "test": [6, 7, 8],
+    }
     assert source.names["label"][9] == "ankle boot" and len(source.names["label"]) == source.classes["label"] == 10
     assert source.identify(6) == "test image 0"
 
@@ -153,7 +161,9 @@ def letters(monkeypatch: pytest.MonkeyPatch, labels: list[int], packed: bool = T
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_emnist_is_read_from_its_archive_upright_and_counted_from_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+def test_emnist_is_read_from_its_archive_upright_and_counted_from_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
     (tmp_path / "gzip.zip").write_bytes(letters(monkeypatch, [1, 26, 3], packed))
     source = Emnist(set="letters", root=str(tmp_path))
     source.open()
@@ -168,7 +178,9 @@ def test_emnist_refuses_labels_and_archives_that_are_wrong(tmp_path: Path, monke
     (tmp_path / "gzip.zip").write_bytes(letters(monkeypatch, [1, 0, 3]))
     with pytest.raises(DataError, match=r"emnist: the label of training image 1 is 255, expected 0 \.\. 25"):
         Emnist(set="letters", root=str(tmp_path)).open()
-    with pytest.raises(DataError, match=r"gzip.zip: gzip/emnist-digits-train-images-idx3-ubyte.gz: there is no such file in the archive"):
+    with pytest.raises(
+        DataError, match=r"gzip.zip: gzip/emnist-digits-train-images-idx3-ubyte.gz: there is no such file in the archive"
+    ):
         Emnist(set="digits", root=str(tmp_path)).open()
     (tmp_path / "gzip.zip").write_bytes(b"PK nonsense")
     with pytest.raises(DataError, match=r"gzip.zip: gzip/emnist-.*: is damaged or cut short \(File is not a zip file\)"):
@@ -193,7 +205,12 @@ def opened(tmp_path: Path, **keys: Any) -> IdxFiles:
 
 
 def test_idx_files_of_your_own(tmp_path: Path) -> None:
-    for name, array in {"a": np.arange(24).reshape(4, 2, 3), "al": np.array([0, 2, 1, 0]), "b": np.full((1, 2, 3), 9), "bl": np.array([4])}.items():
+    for name, array in {
+        "a": np.arange(24).reshape(4, 2, 3),
+        "al": np.array([0, 2, 1, 0]),
+        "b": np.full((1, 2, 3), 9),
+        "bl": np.array([4]),
+    }.items():
         (tmp_path / name).write_bytes(gzip.compress(idx(array)) if name == "b" else idx(array))
     at = {name: str(tmp_path / name) for name in ("a", "al", "b", "bl")}
     source = opened(tmp_path, images={"train": at["a"], "test": at["b"]}, labels={"train": at["al"], "test": at["bl"]})
@@ -242,7 +259,9 @@ def test_list_says_where_each_set_is(alone: Path, tmp_path: Path, monkeypatch: p
     }  # fmt: skip
     datasets.show(Console())
     text = capsys.readouterr().out
-    assert re.search(r"^name +samples +size +licence +where\n", text) and re.search(r"fashion_mnist +60,000 \+ 10,000 +30.9 MB +MIT", text)
+    assert re.search(r"^name +samples +size +licence +where\n", text) and re.search(
+        r"fashion_mnist +60,000 \+ 10,000 +30.9 MB +MIT", text
+    )
 
 
 def test_get_fetches_once_then_says_where(alone: Path, mirror: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -252,7 +271,9 @@ def test_get_fetches_once_then_says_where(alone: Path, mirror: Any, monkeypatch:
     for _ in range(2):
         datasets.get("emnist", Console())
         read = capsys.readouterr()
-        assert read.out == f"{alone / 'emnist'}\n" and read.err.startswith("licence none stated; from NIST Special Database 19\npaper   Cohen")
+        assert read.out == f"{alone / 'emnist'}\n" and read.err.startswith(
+            "licence none stated; from NIST Special Database 19\npaper   Cohen"
+        )
     assert mirror.asked == [("gzip.zip", 0), ("gzip.zip", 1000)]
     datasets.where("emnist", Console(as_json=True))
     assert told(capsys)["files"] == {"gzip.zip": str(alone / "emnist" / "gzip.zip")}
@@ -271,7 +292,9 @@ def test_verify_names_each_file(alone: Path, monkeypatch: pytest.MonkeyPatch, ca
     (alone / "mnist").mkdir(parents=True)
     for name, content in {"a.gz": b"a" * 9, "b.gz": b"x" * 9, "c": b"c"}.items():
         (alone / "mnist" / name).write_bytes(content)
-    with pytest.raises(DataError, match=re.escape(f"mnist: {alone / 'mnist' / 'b.gz'}: damaged; remove it, then dltrain data get mnist")):
+    with pytest.raises(
+        DataError, match=re.escape(f"mnist: {alone / 'mnist' / 'b.gz'}: damaged; remove it, then dltrain data get mnist")
+    ):
         datasets.verify("mnist", Console(as_json=True))
     assert {row["file"]: row["state"] for row in told(capsys)["files"]} == {
         "a.gz": "ok", "b.gz": "damaged", "c.gz": "unpacked", "d.gz": "absent"

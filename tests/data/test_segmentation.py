@@ -48,8 +48,8 @@ def test_values_in_the_order_of_their_classes(tmp_path: Path) -> None:
     for values in (mapped([0, 255]), mapped({"0": 0, "255": 1})):
         source = opened(tmp_path, values=values)
         sample = source.sample(0, ["data", "label"])
-        assert sample["label"].tolist() == [[[0, 1, 0], [1, 1, 0]]] and sample["data"].shape == (3, 2, 3)
-        assert [(tuple(x), x.dtype) for x in source.fields.values()] == [((3, 2, 3), "float"), ((1, 2, 3), "index")]
+        assert sample["label"].tolist() == [[0, 1, 0], [1, 1, 0]] and sample["data"].shape == (3, 2, 3)
+        assert [(tuple(x), x.dtype) for x in source.fields.values()] == [((3, 2, 3), "float"), ((2, 3), "index")]
         assert source.classes == {"label": 2}
     assert list(source.sample(0, ["label"])) == ["label"] and list(source.sample(0, ["data"])) == ["data"]
 
@@ -57,14 +57,14 @@ def test_values_in_the_order_of_their_classes(tmp_path: Path) -> None:
 def test_several_values_may_be_one_class(tmp_path: Path) -> None:
     pair(tmp_path, "a", [[0, 1, 2, 3]])
     source = opened(tmp_path, values=mapped({"0": 0, "1": 1, "2": 1, "3": 0}))
-    assert source.sample(0, ["label"])["label"].tolist() == [[[0, 1, 1, 0]]] and source.classes == {"label": 2}
+    assert source.sample(0, ["label"])["label"].tolist() == [[0, 1, 1, 0]] and source.classes == {"label": 2}
 
 
 def test_without_values_they_are_the_classes(tmp_path: Path) -> None:
     pair(tmp_path, "a", [[0, 3, 255]])
-    assert opened(tmp_path).sample(0, ["label"])["label"].tolist() == [[[0, 3, 255]]]
+    assert opened(tmp_path).sample(0, ["label"])["label"].tolist() == [[0, 3, 255]]
     source = opened(tmp_path, classes={"label": 4}, ignore=255)
-    assert source.sample(0, ["label"])["label"].tolist() == [[[0, 3, 255]]] and source.classes == {"label": 4}
+    assert source.sample(0, ["label"])["label"].tolist() == [[0, 3, 255]] and source.classes == {"label": 4}
 
 
 def test_a_palette_gives_its_indices(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_palette_gives_its_indices(tmp_path: Path) -> None:
     picture.putpalette([128, 0, 0, 0, 128, 0])
     picture.putdata([1, 0])
     picture.save(tmp_path / "labels" / "a.png")
-    assert opened(tmp_path, classes={"label": 2}).sample(0, ["label"])["label"].tolist() == [[[1, 0]]]
+    assert opened(tmp_path, classes={"label": 2}).sample(0, ["label"])["label"].tolist() == [[1, 0]]
 
 
 def test_in_the_order_of_the_numbers(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
     pair(tmp_path, "a", MASK)
     pair(tmp_path, "b", [[0]])
     source = opened(tmp_path, values={0: 0, 255: 1})
-    assert [tuple(x) for x in source.fields.values()] == [(3, ANY_SIZE, ANY_SIZE), (1, ANY_SIZE, ANY_SIZE)]
+    assert [tuple(x) for x in source.fields.values()] == [(3, ANY_SIZE, ANY_SIZE), (ANY_SIZE, ANY_SIZE)]
     source.least = (1, 1)  # no reduced scale: labels have none
     assert source.sample(0, ["data"])["data"].shape == (3, 2, 3)
 
@@ -128,7 +128,7 @@ def test_a_value_that_is_no_class(tmp_path: Path) -> None:
         opened(tmp_path, values={0: 0, 255: 1}).sample(0, ["label"])
     with pytest.raises(DataError, match="has 255 at row 0, column 1, which is no class"):
         opened(tmp_path, classes={"label": 8}).sample(0, ["label"])
-    assert opened(tmp_path, values={0: 0, 255: 1}, ignore=7).sample(0, ["label"])["label"].tolist() == [[[0, 1], [0, 7]]]
+    assert opened(tmp_path, values={0: 0, 255: 1}, ignore=7).sample(0, ["label"])["label"].tolist() == [[0, 1], [0, 7]]
 
 
 def test_a_damaged_file_is_told_when_it_is_read(tmp_path: Path) -> None:
@@ -170,9 +170,8 @@ net:
   - {name: conv1, type: Convolution, num_output: 4, kernel_size: 3, pad: 1}
   - {name: relu1, type: ReLU}
   - {name: score, type: Convolution, num_output: 2, kernel_size: 1}
-  - {name: truth, type: Reshape, bottom: label, axis: 1, num_axes: 2, shape: -1}     # N x 1 x H x W to N x H x W
-  - {name: loss, type: SoftmaxWithLoss, bottom: [score, truth]}
-  - {name: accuracy, type: Accuracy, bottom: [score, truth], phase: test}
+  - {name: loss, type: SoftmaxWithLoss, bottom: [score, label]}
+  - {name: accuracy, type: Accuracy, bottom: [score, label], phase: test}
 solver: {type: SGD, base_lr: 0.01, momentum: 0.9, max_iter: 6, test: 6}
 """
 
@@ -203,6 +202,6 @@ def test_real() -> None:
     source = Segmentation(images=f"{REAL}/image", labels=f"{REAL}/label", values={0: 0, 255: 1}, color="grey")
     source.open()
     assert [source.identify(index) for index in (0, 9, 29)] == ["0.png", "9.png", "29.png"] and len(source) == 30
-    assert [tuple(x) for x in source.fields.values()] == [(1, 512, 512), (1, 512, 512)]
+    assert [tuple(x) for x in source.fields.values()] == [(1, 512, 512), (512, 512)]
     label = source.sample(3, ["label"])["label"]
-    assert np.array_equal(label[0], np.asarray(Image.open(REAL / "label" / "3.png")) // 255)
+    assert np.array_equal(label, np.asarray(Image.open(REAL / "label" / "3.png")) // 255)

@@ -106,7 +106,7 @@ def test_axes() -> None:
 def test_refusals() -> None:
     refuses({"one_hot": 3}, (3,), "top", "one_hot: needs classes (whole numbers); name the field of the labels as top")
     refuses(
-        {"one_hot": 3}, Shape((2, 3), "index"), "", "one_hot: needs one class, a row of them or an image (1 x H x W), not 2 x 3"
+        {"one_hot": 3}, Shape((2, 3, 4), "index"), "", "one_hot: needs one class, a row of them or an image (H x W), not 2 x 3 x 4"
     )
     refuses({"permute": [0, 0]}, (2, 3), "axes", "permute: axes must be the numbers 0 .. 1 in some order, for 2 x 3")
     refuses("flatten", (3, ANY_SIZE, 2), "", "flatten: needs samples of one size; put resize, crop or pad before it")
@@ -116,3 +116,11 @@ def test_refusals() -> None:
     assert mistake({"clip": [1, 0]}) == "'range' must be [low, high], low below high"
     assert mistake({"clip": 3}) == "'range' must be [low, high]"
     assert mistake({"one_hot": 1}) == "'classes' must be at least 2, not 1"
+
+
+def test_one_hot_of_label_images_puts_the_classes_first() -> None:
+    step = TRANSFORMS["one_hot"](classes=3)
+    for shape in ((2, 2), (1, 2, 2)):
+        assert step.setup(Shape(shape, "index"), lambda: iter(())) == (3, 2, 2)
+        y = step.apply(np.array([[0, 1], [2, 1]], np.int32).reshape(1, *shape), None)
+        assert y[0].tolist() == [[[1, 0], [0, 0]], [[0, 1], [0, 1]], [[0, 0], [1, 0]]]
