@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Feed:
         self.fields: dict[str, Shape] = {}
         self.saved: dict[str, Arrays] = {}
         self.workers: Workers[Arrays] | None = None
+        self.alone = 0.0  # seconds that the loop has made batches itself
         self.remotes: list[Remote] = []
 
     def open(self, val_given_back: bool = False, saved: dict[str, Arrays] | None = None) -> None:
@@ -75,15 +77,15 @@ class Feed:
     def shape_up(self) -> None:
         """The chain of steps of each split; what steps compute over the training split is computed here."""
 
-        def chain(steps: list[Step], phase: Part, prefix: str = "") -> Chain:
+        def linked(steps: list[Step], phase: Part, prefix: str = "") -> Chain:
             return Chain(steps, phase, self.source.fields, self.saved, self.training, prefix, self.source.identify)
 
         own = {name: said.transform for name, said in self.keys.parts() if said.transform is not None}
-        self.chains = {"train": chain(own.get("train", self.keys.transform), "train")}
-        shared = chain(self.keys.transform, "test")
+        self.chains = {"train": linked(own.get("train", self.keys.transform), "train")}
+        shared = linked(self.keys.transform, "test")
         for name in self.splits:
             if name != "train":
-                self.chains[name] = chain(own[name], "test", f"{name}.") if name in own else shared
+                self.chains[name] = linked(own[name], "test", f"{name}.") if name in own else shared
         self.fields = self.chains["train"].fields
         self.chains["train"].settle()
         for name, chain in {"test": shared, **self.chains}.items():
@@ -192,7 +194,7 @@ class Feed:
         processes = self.keys.workers.processes if self.keys.workers else 0
         if processes and not self.remotes:
             begin = Begin(self.plain, self.seed, self.share, self.given_back, self.saved)
-            self.remotes = [Remote(begin) for _ in range(processes)]
+            self.remotes = [Remote(begin, self.reader.skipped) for _ in range(processes)]
         if self.remotes:
             return [lambda number, remote=remote: remote.make((split, number)) for remote in self.remotes]  # type: ignore[misc]
         return [lambda number: self.perform((split, number))] * self.threads
@@ -206,7 +208,10 @@ class Feed:
     def train_batch(self, number: int) -> Arrays:
         """The batch `number` of the endless stream; the next ones are begun in the background."""
         if self.threads == 0:
-            return self.train_batch_now(number)
+            began = time.perf_counter()
+            made = self.train_batch_now(number)
+            self.alone += time.perf_counter() - began
+            return made
         if self.workers is None:
             self.workers = self.ahead(None)
         self.workers.forget(number)
@@ -217,7 +222,7 @@ class Feed:
     @property
     def waited(self) -> float:
         """Seconds that training has waited for data so far."""
-        return self.workers.waited if self.workers is not None else 0.0
+        return self.alone + (self.workers.waited if self.workers is not None else 0.0)
 
     def batches(self, split: str) -> Iterator[Arrays]:
         """The whole split, in order, exactly once; the next batches are made while this one is looked at."""
@@ -265,6 +270,10 @@ class Begun:
     """A feed in a worker process."""
 
     feed: Feed
+
+    @property
+    def skipped(self) -> dict[int, str]:
+        return self.feed.reader.skipped
 
     def make(self, job: Job, told: Callable[[str], None]) -> Arrays:
         self.feed.reader.told = told

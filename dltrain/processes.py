@@ -23,7 +23,9 @@ class Remote:
     The batch comes through memory that both share, grown as it needs; the pipe carries words only.
     """
 
-    def __init__(self, begin: Callable[[], Any]) -> None:
+    def __init__(self, begin: Callable[[], Any], skipped: dict[int, str]) -> None:
+        """`skipped` is filled with what could not be read there."""
+        self.skipped = skipped
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads and their locks
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, begin), daemon=True)
@@ -47,6 +49,8 @@ class Remote:
                 word, said = self.pipe.recv()
                 if word == "at":
                     self.at = said
+                elif word == "skipped":
+                    self.skipped.update(said)
                 elif word == "failed":
                     raise said
                 elif word == "need":
@@ -109,6 +113,8 @@ def serve(pipe: Any, begin: Callable[[], Any]) -> None:
         if needed > held:
             pipe.send(("need", needed))
             memory, held = attached(pipe.recv(), memory), needed
+        if maker.skipped:
+            pipe.send(("skipped", maker.skipped))
         pipe.send(("made", laid_out(batch, memory)))
 
 

@@ -179,6 +179,15 @@ def test_an_error_in_a_process_is_told_by_the_sample() -> None:
         made.close()
 
 
+def test_what_a_process_skips_is_counted_here() -> None:
+    made = feed(OneByOne(height=4, broken=(3, 9)), workers=Making(processes=1), on_error="skip")
+    try:
+        assert sum(len(batch["data"]) for batch in made.batches("train")) == 18
+        assert made.reader.skipped.keys() == {3, 9}
+    finally:
+        made.close()
+
+
 def test_a_process_that_dies_is_told_with_what_it_read() -> None:
     made = feed(OneByOne(height=4, deadly=(6,)), workers=Making(processes=1))
     try:
@@ -306,3 +315,9 @@ def test_a_split_may_have_steps_of_its_own() -> None:
     assert numbers(next(made.batches("train"))) == [8, 10, 12, 14]
     with pytest.raises(Refusal, match="'data' is 1 x 4 x 4 in train and 1 x 2 x 2 in val; both must be alike"):
         feed(OneByOne(height=4), val=Part(range=(0, 4), transform=[TRANSFORMS["crop"](size=(2,))]))
+
+
+def test_the_time_that_the_loop_makes_batches_itself_is_waiting() -> None:
+    made = feed(OneByOne(height=4), workers=Making(threads=0))
+    made.train_batch(0)
+    assert made.waited > 0
