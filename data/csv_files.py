@@ -57,6 +57,13 @@ class Top:
     fill: Word | None = None
 
 
+_TOP = {
+    "type": "object", "required": ["columns"], "additionalProperties": False,
+    "properties": {"columns": {}, "type": {"enum": ["float", "index", "category"]}, "fill": _WORD},
+}  # fmt: skip
+_SCHEMA = WithJsonSchema({"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}, _TOP]})
+
+
 @source("csv")
 class CsvFiles(Source):
     """A table as text, with the names of its columns in line 1; plain or .gz, read into memory once.
@@ -82,7 +89,7 @@ class CsvFiles(Source):
     split: Word | None = None
     data: Words | None = None
     label: Word | None = None
-    tops: dict[str, Annotated[Top, BeforeValidator(topped)]] = field(default_factory=dict)
+    tops: dict[str, Annotated[Top, BeforeValidator(topped), _SCHEMA]] = field(default_factory=dict)
     fill: Finite = 0.0
     missing: Words = MISSING
     delimiter: Delimiter | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from dltrain.data.arrays import LEAST, MOST
 from dltrain.data.hdf5_parts import Part, Tops, listed_files, opened
@@ -14,6 +14,8 @@ from dltrain.fields import listed, one_or_more, some
 from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source, varies
 
 Files = Annotated[tuple[str, ...], BeforeValidator(some), one_or_more({"type": "string"})]
+_TEXT: dict[str, Any] = {"type": "string"}
+_TOPS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}, {"type": "object", "additionalProperties": _TEXT}]}
 TOGETHER = 1 << 20  # elements that are looked at together
 
 
@@ -46,7 +48,7 @@ class Hdf5Files(Source):
     train: Files | None = None
     val: Files | None = None
     test: Files | None = None
-    tops: Annotated[dict[str, str], BeforeValidator(topped)] | None = None
+    tops: Annotated[dict[str, str], BeforeValidator(topped), WithJsonSchema(_TOPS)] | None = None
 
     def open(self) -> None:
         said = {split: files for split in ("train", "val", "test") if (files := getattr(self, split)) is not None}

@@ -62,6 +62,7 @@ class Builder:
         self.layers: dict[int, Layer] = {}
         self.params: dict[str, list[Param]] = {}
         self.learns: set[int] = set()
+        self.turns: dict[str, list[tuple[Tensor, Param]]] = {}  # layer -> gradients of matrices that are others' transposed
         self.cuts = iter(demand.kept)
         self.numbers = {line.name: number for number, line in enumerate(lines)}
         self.rectified = {ref.line for line in lines if line.layer.rectifies for ref in line.refs}  # lines that a ReLU reads
@@ -71,8 +72,21 @@ class Builder:
         number = self.numbers[layer.name]
         if filler == "weights":
             filler = "msra" if number in self.rectified else "xavier"
-        made = self.store.param(layer.name, role, shape, filler, self.lines[number].spec(role), **keys)
+        spec = self.lines[number].spec(role)
+        if spec.transpose and spec.share is not None:
+            made = self.turned(layer, role, shape, spec.share)
+        else:
+            made = self.store.param(layer.name, role, shape, filler, spec, **keys)
         self.params.setdefault(layer.name, []).append(made)
+        return made
+
+    def turned(self, layer: Layer, role: str, shape: Shape, name: str) -> Param:
+        """Another layer's matrix transposed: a copy for this layer's forward, whose gradient is added to the owner's."""
+        owner, made = self.store.turn(layer.name, role, shape, name), Param(Tensor(f"{layer.name}.{role}", shape))
+        self.tracer.permute(owner.data, made.data, (1, 0))
+        if owner.wants_grad:
+            made.grad = Tensor(f"{layer.name}.{role}.grad", shape)
+            self.turns.setdefault(layer.name, []).append((made.grad, owner))
         return made
 
     def state(self, layer: Layer, role: str, shape: Shape, init: float, per_split: bool) -> Tensor:
@@ -237,7 +251,11 @@ class Builder:
                 view.grad = Tensor(f"{view.data.name}.grad by {layer.name}", view.shape)
                 shares.setdefault((ref.line, ref.top), []).append(view.grad)
             views.append(view)
+        for grad, _ in self.turns.get(layer.name, ()):
+            self.tracer.fill(grad, 0.0)
         layer.backward(*views, *(blob for _, blob in tops))
+        for grad, owner in self.turns.get(layer.name, ()):
+            self.tracer.permute_add(grad, owner.grad, (1, 0))
 
     def price(self, line: Line, top: Blob) -> Tensor:
         """What the objective asks of a top: the loss weight, for each element."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ class Joined(Source):
         self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
         self.fields, self.classes = self.main.fields, getattr(self.main, "classes", {})
         self.names, self.sequences = getattr(self.main, "names", {}), self.main.sequences
+        known = [getattr(part, "facts", {}) for part in self.parts]
+        shared = [name for name in known[0] if all(name in facts for facts in known)]
+        self.facts = {name: list(chain.from_iterable(facts[name] for facts in known)) for name in shared}
         self.splits = dict(self.main.splits)
         for start, (split, part) in zip(self.starts[1:], self.others.items(), strict=False):
             self.compare(split, part)

@@ -80,11 +80,9 @@ def read_params(document: Document, value: Any, path: Key, what: str) -> dict[st
 
 def read_param(document: Document, value: Any, path: Key, what: str) -> dict[str, Any]:
     """What is said of one parameter, as a mapping of the keys that were given."""
-    if isinstance(value, dict):
-        for word in set(NOT_YET["param"]) & set(value):
-            document.wrong((*path, word), f"{what}: '{word}' is not yet built; leave it out", key=True)
-        value = {key: item for key, item in value.items() if key not in NOT_YET["param"]}
     made = check(document, ParamKeys, value, path, what)
+    if made is not None and made.transpose and made.share is None:
+        document.wrong((*path, "transpose"), f"{what}: transpose goes with share: {{share: enc1.weight, transpose: true}}")
     return {key: getattr(made, key) for key in keys_of(ParamKeys) if getattr(made, key) is not None} if made else {}
 
 

@@ -115,7 +115,7 @@ class Net:
     def check_roles(self, report: Report) -> None:
         """`param:` may only name parameters that the layer has."""
         for line in self.lines:
-            roles = [role for layer, role in (*self.store.segments, *self.store.shared) if layer == line.name]
+            roles = [role for layer, role in (*self.store.segments, *self.store.shared, *self.store.turned) if layer == line.name]
             for role in line.params:
                 if roles and role not in roles:
                     report((*line.path, "param", role), f"{line.what}: has no parameter '{role}'; it has {', '.join(roles)}")

@@ -31,7 +31,6 @@ from dltrain.splits import Taken
 NOT_YET = {  # words of the language whose meaning is not built yet
     "top": ("stages", "updates", "graphs", "distributed", "tune", "tests"),
     "line": ("unroll",),
-    "param": ("transpose",),
 }
 
 
@@ -143,6 +142,7 @@ class ParamKeys:
     decay_mult: NonNegative | None = None
     freeze: bool | None = None
     share: str | None = None
+    transpose: bool | None = None
 
 
 @dataclass(kw_only=True)

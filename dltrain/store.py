@@ -22,6 +22,7 @@ class ParamSpec:
     decay_mult: float | None = None  # None: 1, but 0 for biases and scales
     freeze: bool = False
     share: str | None = None  # LAYER.ROLE of the parameter that stands here, too
+    transpose: bool = False  # the one that stands here is a matrix, and it stands transposed
 
 
 @dataclass(eq=False)
@@ -72,6 +73,7 @@ class Store:
         self.states: dict[str, State] = {}
         self.w, self.g = Tensor("w", Shape((0,)), "param"), Tensor("g", Shape((0,)), "param_grad")
         self.shared: dict[tuple[str, str], Segment] = {}  # parameters that are another layer's
+        self.turned: dict[tuple[str, str], Segment] = {}  # and such that are another's transposed
         self.tallies: dict[str, Tensor] = {}
         self.closed = False
 
@@ -95,6 +97,13 @@ class Store:
             self.w.shape = self.g.shape = Shape((start + -(-shape.count // ALIGN) * ALIGN,))
         if found.shape != shape:
             raise Refusal("", f"its {role} is {found.shape} elsewhere and {shape} here; fix the size of the bottom")
+        return found.handle
+
+    def turn(self, layer: str, role: str, shape: Shape, name: str) -> Param:
+        """The handle of a matrix that stands transposed in another layer."""
+        found = self.turned[layer, role] = self.owner(name)
+        if len(shape) != 2 or tuple(found.shape) != (shape[1], shape[0]):
+            raise Refusal("param", f"cannot share '{name}' transposed: it is {found.shape}, and {shape} is wanted here")
         return found.handle
 
     def owner(self, name: str) -> Segment:

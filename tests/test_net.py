@@ -17,9 +17,11 @@ from dltrain.layer import Blob, Layer
 from dltrain.marks import parse
 from dltrain.net import Net
 from dltrain.ops.backend import Reference
+from dltrain.ops.cpu import Cpu
 from dltrain.ops.signature import OPS, In, Out, Update, op
 from dltrain.plan.hazards import hazards
 from dltrain.registry import FILLERS, LAYERS, SOLVERS
+from dltrain.solvers.sgd import SGD
 from dltrain.tensor import Shape
 from dltrain.wiring import PHASES, Line
 
@@ -376,6 +378,48 @@ def test_a_parameter_is_shared_only_with_one_that_is_there_and_fits() -> None:
     lines[1].params = {"weight": {"share": "a.weight"}}
     with pytest.raises(ConfigError, match=r"layer 'b' .*its weight is 3 x 60 .* 3 x 3"):
         made(lines)
+
+
+def tied() -> list[Line]:
+    turned = {"weight": {"share": "enc.weight", "transpose": True}}
+    return [line("enc", "InnerProduct", num_output=4), line("t", "TanH"), line("dec", "InnerProduct", num_output=3, params=turned),
+            line("l", "EuclideanLoss", ["dec", "data"])]  # fmt: skip
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_matrix_may_stand_transposed_in_another_layer(fast: bool) -> None:
+    bench = Bench(tied(), {"data": Shape((3,))}, fast=fast)
+    assert list(bench.parts) == ["enc.weight", "enc.bias", "dec.bias"]
+    x = batch(5, fields={"data": Shape((3,))})
+    bench.check(x)
+    w, b, c = bench.w("enc.weight"), bench.w("enc.bias"), bench.w("dec.bias")
+    rebuilt = np.tanh(x["data"] @ w.T + b) @ w + c
+    assert bench.total(x) == pytest.approx(((rebuilt - x["data"]) ** 2).sum() / 10)
+
+
+def test_a_transposed_matrix_is_the_same_on_two_workers() -> None:
+    """The gradient goes both ways into one matrix."""
+    net, x = made(tied(), {"data": Shape((3,))}), batch(64, fields={"data": Shape((3,))})
+    found = []
+    for backend in (Reference(), Cpu(2)):
+        engine = Engine(net, backend, SGD(base_lr=0.1, momentum=0.5))
+        engine.initialise(3)
+        for _ in range(4):
+            engine.step([x], {"lr": 0.1, "decay": 0.0, "momentum": 0.5})
+        found.append({name: array.copy() for name, array in engine.state_arrays().items()})
+        engine.close()
+    assert found[0].keys() == found[1].keys()
+    for name in found[0]:
+        np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("said", [{"share": "enc.bias", "transpose": True}, {"share": "other.weight", "transpose": True}])
+def test_only_a_matrix_of_the_turned_shape_may_stand_transposed(said: Any) -> None:
+    lines = tied()
+    lines[2].params = {"weight": said}
+    lines.insert(1, line("other", "InnerProduct", num_output=5))
+    with pytest.raises(ConfigError, match=r"layer 'dec' .*cannot share '\w+\.\w+' transposed: it is .*, and 3 x .* is wanted here"):
+        made(lines, {"data": Shape((3,))})
 
 
 def test_any_blob_may_have_a_share_in_the_objective() -> None:

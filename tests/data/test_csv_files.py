@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 import dltrain.catalogue  # noqa: F401  fills the registries
-from dltrain.checks import check
+from dltrain.checks import adapter, check
 from dltrain.data import columns, delimited, table
 from dltrain.data.csv_files import CsvFiles
 from dltrain.data.numbers import numbers, smallest
@@ -372,3 +372,12 @@ def test_any_table_is_read_as_it_was_written(rows: list[Any], delimiter: str, to
     if any(x is None for row in rows for x in row[:2]):
         assert got["data.present"] == [[float(x is not None) for x in row[:2]] for row in rows]
     assert [source.names["w"][place] for place in got["w"]] == [word.strip() for _, _, word in rows]
+
+
+def test_an_editor_knows_the_short_forms() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = adapter(CsvFiles).json_schema()
+    for tops in ({"a": "a"}, {"a": ["a", 3]}, {"a": {"columns": "a", "fill": 3}}):
+        jsonschema.validate({"tops": tops, "data": "*", "label": 3}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"tops": {"a": {"columns": "a", "typ": "float"}}}, schema)

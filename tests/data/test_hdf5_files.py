@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from dltrain.checks import check
+from dltrain.checks import adapter, check
 from dltrain.data import hdf5_parts
 from dltrain.data.hdf5_files import Hdf5Files
 from dltrain.errors import DataError
@@ -304,3 +304,9 @@ def test_reads_what_caffe_reads() -> None:
     for name in ("data", "label", "extra", "dbl"):
         got = read(source, np.arange(24) % len(source), name)[name]
         assert np.array_equal(got, golden[name].reshape(got.shape))
+
+
+def test_an_editor_knows_the_short_forms() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    for tops in ("x", ["x", "y"], {"data": "group/x"}):
+        jsonschema.validate({"file": ["a.h5", "b.h5"], "test": "c.h5", "tops": tops}, adapter(Hdf5Files).json_schema())

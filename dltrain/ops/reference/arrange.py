@@ -14,6 +14,12 @@ def permute(x: In, y: Out, order: tuple[int, ...]) -> None:
 
 
 @op()
+def permute_add(x: In, y: Add, order: tuple[int, ...]) -> None:
+    """y's axis i += x's axis order[i]"""
+    y += x.transpose(order)
+
+
+@op()
 def tile(x: In, y: Out, axis: int, tiles: int) -> None:
     """y = x, `tiles` times one behind another along the axis"""
     y[...] = np.concatenate([x] * tiles, axis)
