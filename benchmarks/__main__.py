@@ -32,4 +32,17 @@ def cpu(names: tuple[str, ...], peers: tuple[str, ...], threads: int, rounds: in
         Path(file).write_text(json.dumps(results, indent=2) + "\n")
 
 
+@cli.command()
+@click.option("--rounds", default=15, show_default=True, help="How often the sides take turns.")
+@click.option("--json", "file", type=click.Path(dir_okay=False), help="Also write all figures here.")
+def loading(rounds: int, file: str | None) -> None:
+    """Batches from files and from memory, against PyTorch's DataLoader; how long training waits; the first batch."""
+    from benchmarks import loading as measured
+
+    made = measured.loading(rounds)
+    click.echo(measured.text(made))
+    if file:
+        Path(file).write_text(json.dumps(made, indent=2) + "\n")
+
+
 cli()

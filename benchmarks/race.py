@@ -20,12 +20,14 @@ PAUSE = 0.3  # seconds before a turn
 TURN = 0.5  # seconds of steps in a turn
 
 
-def race(name: str, sides: tuple[str, ...], threads: int, rounds: int) -> dict[str, Any]:
-    """Medians and quartiles of each side, in milliseconds a step."""
+def race(
+    name: str, sides: tuple[str, ...], threads: int, rounds: int, module: str = "benchmarks.runner", turn: float = TURN
+) -> dict[str, Any]:
+    """Medians and quartiles of each side, in milliseconds a step.  `module` runs a side; `turn` is in seconds."""
     threads = threads or len(os.sched_getaffinity(0))
-    runners = {side: start(side, name, threads) for side in sides}
+    runners = {side: start(side, name, threads, module) for side in sides}
     about = {side: json.loads(answer(runner))["about"] for side, runner in runners.items()}
-    steps = {side: max(1, round(TURN / statistics.median(ask(runner, 5)))) for side, runner in runners.items()}
+    steps = {side: max(1, round(turn / statistics.median(ask(runner, 5)))) for side, runner in runners.items()}
     times: dict[str, list[float]] = {side: [] for side in sides}
     turns: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):
@@ -41,9 +43,9 @@ def race(name: str, sides: tuple[str, ...], threads: int, rounds: int) -> dict[s
             "sides": {side: summary(times[side], turns[side]) | {"about": about[side]} for side in sides}}  # fmt: skip
 
 
-def start(side: str, name: str, threads: int) -> subprocess.Popen[str]:
+def start(side: str, name: str, threads: int | str, module: str) -> subprocess.Popen[str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
-    words = [sys.executable, "-m", "benchmarks.runner", side, name, str(threads)]
+    words = [sys.executable, "-m", module, side, name, str(threads)]
     return subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parent.parent
     )

@@ -21,6 +21,7 @@ def ours(bench: Bench, threads: int) -> tuple[Callable[[], object], str]:
     import dltrain.catalogue  # noqa: F401
     from dltrain.devices import blas_words
     from dltrain.engine import Engine
+    from dltrain.expand import Expansion
     from dltrain.lines import read_lines
     from dltrain.marks import parse
     from dltrain.net import Net
@@ -28,15 +29,18 @@ def ours(bench: Bench, threads: int) -> tuple[Callable[[], object], str]:
     from dltrain.registry import SOLVERS
     from dltrain.tensor import Shape
 
-    document = parse(bench.yaml)
-    lines = read_lines(document, document.value, {})
+    document = parse(f"net:\n{bench.yaml}")
+    lines = read_lines(document, Expansion(document, {}, {}, "data").lines, {})
     document.raise_mistakes()
-    net = Net(lines, {"data": Shape(bench.batch[1:]), "label": Shape((), "index")}, bench.batch[0])
-    solver = SOLVERS["SGD"](base_lr=RATES["lr"], momentum=RATES["momentum"], weight_decay=RATES["decay"])
+    kinds = {"data": Shape(bench.batch[1:], "index" if bench.words else "float"), "label": Shape(bench.label, "index")}
+    net = Net(lines, kinds, bench.batch[0])
+    solver = SOLVERS["SGD"](
+        base_lr=RATES["lr"], momentum=RATES["momentum"], weight_decay=RATES["decay"], clip_gradients=bench.clip
+    )
     engine = Engine(net, Cpu(threads), solver)
     engine.initialise(1)
     x, label = batch(bench)
-    feed = {"data": x, "label": label.astype(np.int32)}
+    feed = {"data": x.astype(np.int32) if bench.words else x, "label": label.astype(np.int32)}
     return lambda: engine.step([feed], RATES), ", ".join(blas_words())
 
 
@@ -50,10 +54,13 @@ def torch_side(bench: Bench, threads: int, compiled: bool) -> tuple[Callable[[],
     loss = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), RATES["lr"], RATES["momentum"], weight_decay=RATES["decay"])
     x, label = (torch.from_numpy(array) for array in batch(bench))
+    label = label.flatten()
 
     def step() -> None:
         optimizer.zero_grad()
         loss(run(x), label).backward()
+        if bench.clip is not None:
+            torch.nn.utils.clip_grad_norm_(net.parameters(), bench.clip)
         optimizer.step()
 
     return step, f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
@@ -61,7 +68,8 @@ def torch_side(bench: Bench, threads: int, compiled: bool) -> tuple[Callable[[],
 
 def batch(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    return rng.random(bench.batch, np.float32), rng.integers(0, bench.classes, bench.batch[0])
+    x = rng.integers(0, bench.words, bench.batch) if bench.words else rng.random(bench.batch, np.float32)
+    return x, rng.integers(0, bench.classes, (bench.batch[0], *bench.label))
 
 
 def main(side: str, name: str, threads: int) -> None:

@@ -21,6 +21,7 @@ class Edge:
     target: Id
     out: float = 0.0
     into: float = 0.0
+    tag: Id = None  # what flows there: it tells two apart that run side by side
 
 
 @dataclass
@@ -119,7 +120,7 @@ def untangle(ranks: Ranks) -> None:
                 found = [places[other] + port * 1e-4 for other, port in neighbours[node] if other in places]
                 return sum(found) / len(found) if found else now[node]
 
-            row.sort(key=mean, reverse=False)
+            row.sort(key=mean)
         count = crossings(ranks)
         if count < fewest:
             best, fewest = [list(row) for row in ranks.rows], count

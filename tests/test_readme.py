@@ -95,3 +95,13 @@ def test_every_layer_of_caffe_is_where_the_table_says():
     assert len(rows) == 61
     missing = [ours for _, ours, _ in rows if not ours.startswith("`") and ours not in LAYERS]
     assert not missing
+
+
+NETS = (ROOT / "docs" / "nets.md").read_text()
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", NETS, re.S))
+def test_the_nets_in_the_docs_are_right(text, tmp_path):
+    (tmp_path / "lenet.yaml").write_text((ROOT / "configs" / "lenet.yaml").read_text())
+    (tmp_path / "net.yaml").write_text(text)
+    assert config.read(tmp_path / "net.yaml").net.store.parameters > 0

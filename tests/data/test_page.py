@@ -1,4 +1,4 @@
-"""docs/data.md: every example in it is right, and every source and step stands in it."""
+"""docs/data.md and docs/sources.md: every example in it is right, and every source and step stands in it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from dltrain.checks import check
 from dltrain.marks import parse
 from dltrain.registry import SOURCES, TRANSFORMS
-from dltrain.sections import DataKeys
+from dltrain.supply import read_keys, read_parts
 
-PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "data.md").read_text(encoding="utf-8")
+SOURCE_PAGE = (DOCS / "sources.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", PAGE + SOURCE_PAGE, re.DOTALL))
 def test_the_examples_are_right(text: str) -> None:
     document = parse(text, "docs/data.md")
-    assert list(document.value) == ["data"]
-    check(document, DataKeys, document.value["data"], ("data",), "data")
+    assert set(document.value) <= {"data", "net"}
+    read_keys(document, document.value["data"])
+    read_parts(document, document.value["data"])
     document.raise_mistakes()
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "arrays"])
-def test_sources_stand_in_it(name: str) -> None:
-    section = PAGE.split(f"\n## {name}\n")[1].split("\n## ")[0]
-    assert all(f"`{key.name}`" in section for key in fields(SOURCES[name]))
+@pytest.mark.parametrize("name", SOURCES)
+def test_sources_stand_in_it_with_their_keys(name: str) -> None:
+    assert re.search(rf"^\| .*`{name}`.* \|", SOURCE_PAGE, re.MULTILINE)
+    assert all(re.search(rf"\b{key.name}\b", SOURCE_PAGE) for key in fields(SOURCES[name]))
 
 
 STEPS = [name for name, step in TRANSFORMS.items() if step.__module__.rsplit(".")[-1] in
