@@ -14,6 +14,7 @@ digits.open()
 
 def sample(seed: int, index: int) -> dict[str, Any]:
     """label   1 x 3, the digits from left to right"""
-    of = digits.splits["train" if index < TRAIN else "test"]
-    chosen = of[np.random.default_rng((seed, index)).integers(len(of), size=3)]
-    return {"data": np.concatenate(list(digits.arrays["data"][chosen]), axis=2), "label": digits.arrays["label"][chosen][None].astype(int)}
+    rows = digits.splits["train" if index < TRAIN else "test"]
+    three = rows[np.random.default_rng((seed, index)).integers(len(rows), size=3)]
+    image, label = digits.arrays["data"][three], digits.arrays["label"][three]
+    return {"data": np.concatenate(list(image), axis=2), "label": label[None].astype(int)}

@@ -38,9 +38,12 @@ class Cifar(Source):
         cut = self.count - self.count // HELD
         cuts = {"train": (0, cut), "val": (cut, self.count), "test": (self.count, len(self))}
         self.splits = {split: np.arange(start, end) for split, (start, end) in cuts.items() if end > start}
-        self.fields = {"data": Shape((3, 32, 32)), **{label: Shape((), "index") for label in self.kind.keys}}
+        self.fields = self.promised()
         self.names = self.kind.names
-        self.classes = {label: len(words) for label, words in self.names.items()}
+
+    def promised(self) -> dict[str, Shape]:
+        self.classes = {label: len(words) for label, words in self.kind.names.items()}
+        return {"data": Shape((3, 32, 32)), **{label: Shape((), "index") for label in self.kind.keys}}
 
     def check_sizes(self, found: dict[str, int]) -> None:
         """All is there, or the config knows that it is not."""

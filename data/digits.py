@@ -27,8 +27,11 @@ class Digits(Source):
         ):
             self.arrays: Arrays = {"data": arrays["data"][:, None], "label": arrays["label"]}
             self.splits = {name: arrays[name].astype(np.int64) for name in ("train", "val", "test")}
-        self.fields = {"data": Shape((1, 8, 8)), "label": Shape((), "index")}
+        self.fields = self.promised()
+
+    def promised(self) -> dict[str, Shape]:
         self.classes = {"label": 10}
+        return {"data": Shape((1, 8, 8)), "label": Shape((), "index")}
 
     def __len__(self) -> int:
         return len(self.arrays["label"])

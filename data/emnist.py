@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from dltrain.data import known
 from dltrain.data.idx import read_idx
 from dltrain.data.mnist import Glyphs
-from dltrain.source import source
+from dltrain.source import Shape, source
 
 MERGED = digits + ascii_uppercase + "abdefghnqrt"  # the other small letters look like the large ones, and are one class with them
 NAMES = {
@@ -50,6 +50,9 @@ class Emnist(Glyphs):
             pairs.append((images.swapaxes(1, 2), labels - (self.set == "letters")))
         self.take(pairs[0], pairs[1], 0, len(NAMES[self.set]))
         self.names = {"label": list(NAMES[self.set])}
+
+    def promised(self) -> dict[str, Shape]:
+        return self.square(len(NAMES[self.set]))
 
     @staticmethod
     def file(found: dict[str, Any], stem: str, count: int) -> Any:

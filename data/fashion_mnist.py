@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dltrain.data.mnist import Glyphs, open_four
-from dltrain.source import source
+from dltrain.source import Shape, source
 
 NAMES = ["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 
@@ -27,3 +27,6 @@ class FashionMnist(Glyphs):
     def open(self) -> None:
         open_four(self, self.root)
         self.names = {"label": list(NAMES)}
+
+    def promised(self) -> dict[str, Shape]:
+        return self.square(len(NAMES))

@@ -56,6 +56,10 @@ class ImageFolder(Pictures):
         self.fields = {"data": data, "label": Shape((), "index")}
         self.label()
 
+    def promised(self) -> dict[str, Shape]:
+        """How many classes there are only the folder tells."""
+        return {} if self.there(self.root) else {"data": self.shape, "label": Shape((), "index")}
+
     def add_facts(self, facts: dict[str, list[Any]]) -> None:
         for name, values in facts.items():
             self.facts.setdefault(name, []).extend(values)

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dltrain.data.labelled_lines import Lines, Mistakes, check_names, inside, number, read_lines
+from dltrain.data.labelled_lines import TABLES, Lines, Mistakes, check_names, inside, number, read_lines
 from dltrain.data.pictures import Pictures
 from dltrain.errors import DataError, did_you_mean
 from dltrain.fields import Count
@@ -73,6 +73,15 @@ class ImageList(Pictures):
             self.column(name, [(lines, lines.cells[place]) for lines in lists.values()], mistakes)
         mistakes.settle()
         self.classes = self.counted
+
+    def promised(self) -> dict[str, Shape]:
+        """Columns that neither a header nor `measured` tells of are taken for classes."""
+        lists = self.said().values()
+        header = self.labels is None and any(Path(path).suffix in TABLES for path in lists)
+        if header or all(map(self.there, lists)):
+            return {}
+        names = self.labels or ["label"]
+        return {"data": self.shape} | {name: Shape((), "float" if name in self.measured else "index") for name in names}
 
     def said(self) -> dict[str, str]:
         """The list of each split."""

@@ -42,6 +42,11 @@ class Glyphs(Source):
         self.fields = {"data": Shape((1, *train[0].shape[1:])), "label": Shape((), "index")}
         self.classes = {"label": classes}
 
+    def square(self, classes: int) -> dict[str, Shape]:
+        """What the known sets promise."""
+        self.classes = {"label": classes}
+        return {"data": Shape((1, 28, 28)), "label": Shape((), "index")}
+
     def __len__(self) -> int:
         return len(self.arrays["label"])
 
@@ -70,6 +75,9 @@ class Mnist(Glyphs):
 
     def open(self) -> None:
         open_four(self, self.root)
+
+    def promised(self) -> dict[str, Shape]:
+        return self.square(CLASSES)
 
 
 def open_four(source: Glyphs, root: str | None) -> None:

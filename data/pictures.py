@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,16 @@ class Pictures(Source):
     def prepare(self) -> Shape:
         """The shape of a picture, once it is known that pictures can be decoded at all."""
         quiet_pillow()
+        return self.shape
+
+    @property
+    def shape(self) -> Shape:
         return Shape((self.channels, ANY_SIZE, ANY_SIZE))
+
+    @staticmethod
+    def there(path: str | None) -> bool:
+        """Whether a file or folder is there to be looked into; a net can be looked at before its pictures are."""
+        return path is not None and os.path.exists(path)
 
     @property
     def channels(self) -> int:

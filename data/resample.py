@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 Sampling = Literal["bilinear", "nearest", "bicubic", "area"]
+Window = tuple[int, int, int, int]  # upper left corner, height and width
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 F, U = np.float32, np.uint64
@@ -27,6 +28,18 @@ class Taps(NamedTuple):
     first: Any  # (new)
     weights: Any  # (new, K), float32
     between: bool = False  # lo = first[i], hi the one after it, but for the last
+
+    def part(self, start: int, count: int) -> Taps:
+        """Those of some of the new pixels."""
+        return Taps(self.first[start : start + count], self.weights[start : start + count], self.between)
+
+    def reach(self, old: int) -> tuple[int, int]:
+        """The first of the `old` pixels that is read, and the one after the last."""
+        return int(self.first[0]), min(old, int(self.first[-1]) + (2 if self.between else self.weights.shape[1]))
+
+    def moved(self, start: int) -> Taps:
+        """The same, where the old pixels are counted from `start`."""
+        return Taps(frozen(self.first - start), self.weights, self.between)
 
 
 @lru_cache(maxsize=256)
@@ -80,38 +93,56 @@ def frozen(x: Any) -> Any:
     return made
 
 
-def resized(x: Any, size: tuple[int, int], mode: Sampling) -> Any:
-    """C x H x W of any type and strides to C x H' x W': float32, or for `nearest` as it was."""
+def resized(x: Any, size: tuple[int, int], mode: Sampling, window: Window | None = None) -> Any:
+    """C x H x W of any type and strides to C x H' x W', or to a window of that: float32, or for `nearest` as it was."""
     _, height, width = x.shape
+    a, b, h, w = window or (0, 0, *size)
     if (height, width) == size:
-        return x
+        return x[:, a : a + h, b : b + w]
     if mode == "nearest":
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip((height, width), size, strict=True))
-        return x.take(rows, 1).take(columns, 2)
+        return x.take(rows[a : a + h], 1).take(columns[b : b + w], 2)
     rows, columns = (taps(old, new, mode) if old != new else None for old, new in zip((height, width), size, strict=True))
-    return separable(x, rows, columns)
+    return separable(x, rows, columns, window)
 
 
-def separable(x: Any, rows: Taps | None, columns: Taps | None) -> Any:
-    """C x H x W to float32, sampled along one axis and then the other: rows first, where that does not make more of them."""
+def separable(x: Any, rows: Taps | None, columns: Taps | None, window: Window | None = None) -> Any:
+    """C x H x W to float32, sampled along one axis and then the other: rows first, where that does not make more of them.
+
+    A window of it has the same numbers as in the whole: each is computed as it would be there.
+    """
     lines, step = in_lines(x)
     (_, height, width), planes = x.shape, len(lines)
     h, w = (old if taps is None else len(taps.first) for old, taps in ((height, rows), (width, columns)))
-    if rows is not None and (columns is None or h < height or h * width < w * height):
-        made = np.empty((planes, h, lines.shape[2]), F)
-        along_rows(lines, *rows, made)
-        lines = frozen(made)
-    elif columns is not None and rows is not None:
-        made = np.empty((planes * step, height, w), F)
-        along_columns(lines, *columns, step, made)
-        y = np.empty((planes * step, h, w), F)
-        along_rows(frozen(made), *rows, y)
+    a, b, h_, w_ = window or (0, 0, h, w)
+    if rows is not None and columns is not None and (h < height or h * width < w * height):
+        rows, columns = rows.part(a, h_), columns.part(b, w_)
+        low, high = columns.reach(width)
+        made = np.empty((planes, h_, (high - low) * step), F)
+        along_rows(lines, *rows, low * step, made)
+        y = np.empty((planes * step, h_, w_), F)
+        across(frozen(made), columns.moved(low), step, y)
         return y
     if columns is None:
-        return lines.reshape(planes, h, w, step).transpose(0, 3, 1, 2).reshape(-1, h, w).astype(F)
-    y = np.empty((planes * step, h, w), F)
-    along_columns(lines, *columns, step, y)
-    return y
+        assert rows is not None
+        y = np.empty((planes, h, lines.shape[2]), F)
+        along_rows(lines, *rows, 0, y)
+        y = y.reshape(planes, h, w, step).transpose(0, 3, 1, 2).reshape(-1, h, w)
+    else:
+        y = np.empty((planes * step, height, w), F)
+        across(lines, columns, step, y)
+        if rows is not None:
+            made, y = frozen(y), np.empty((planes * step, h, w), F)
+            along_rows(made, *rows, 0, y)
+    return y[:, a : a + h_, b : b + w_]
+
+
+def across(x: Any, taps: Taps, step: int, y: Any) -> None:
+    """Columns of y (planes step, H, W') from rows of x (planes, H, W step)"""
+    if step == 3 and not taps.between:
+        along_columns_of_colours(x, taps.first, taps.weights, y)
+    else:
+        along_columns(x, *taps, step, y)
 
 
 def in_lines(x: Any) -> tuple[Any, int]:
@@ -124,14 +155,15 @@ def in_lines(x: Any) -> tuple[Any, int]:
 
 
 @kernel
-def along_rows(x: Any, first: Any, weights: Any, between: bool, y: Any) -> None:
-    """Rows of y (planes, H', L) from rows of x (planes, H, L)"""
+def along_rows(x: Any, first: Any, weights: Any, between: bool, start: int, y: Any) -> None:
+    """Rows of y (planes, H', L') from those of x (planes, H, L), of which places `start` and on count"""
+    end = start + y.shape[2]
     for p in range(y.shape[0]):
         for i in range(y.shape[1]):
             made = y[p, i]
-            low = x[p, first[i]]
+            low = x[p, first[i], start:end]
             if between:
-                high, t = x[p, min(first[i] + 1, x.shape[1] - 1)], weights[i, 0]
+                high, t = x[p, min(first[i] + 1, x.shape[1] - 1), start:end], weights[i, 0]
                 for l in range(made.size):
                     a = F(low[l])
                     made[l] = (F(high[l]) - a) * t + a
@@ -139,7 +171,7 @@ def along_rows(x: Any, first: Any, weights: Any, between: bool, y: Any) -> None:
             for l in range(made.size):
                 made[l] = weights[i, 0] * F(low[l])
             for k in range(1, weights.shape[1]):
-                row, t = x[p, first[i] + k], weights[i, k]
+                row, t = x[p, first[i] + k, start:end], weights[i, k]
                 for l in range(made.size):
                     made[l] += t * F(row[l])
 
@@ -163,6 +195,23 @@ def along_columns(x: Any, first: Any, weights: Any, between: bool, step: int, y:
                             total += weights[j, k] * F(row[at])
                             at += U(step)
                         made[j] = total
+
+
+@kernel
+def along_columns_of_colours(x: Any, first: Any, weights: Any, y: Any) -> None:
+    """The same for three channels side by side, whose weights are read once; never between = True"""
+    for p in range(x.shape[0]):
+        for h in range(x.shape[1]):
+            row, red, green, blue = x[p, h], y[3 * p, h], y[3 * p + 1, h], y[3 * p + 2, h]
+            for j in range(red.size):
+                at, r, g, b = U(first[j] * 3), F(0.0), F(0.0), F(0.0)
+                for k in range(weights.shape[1]):
+                    t = weights[j, k]
+                    r += t * F(row[at])
+                    g += t * F(row[at + U(1)])
+                    b += t * F(row[at + U(2)])
+                    at += U(3)
+                red[j], green[j], blue[j] = r, g, b
 
 
 EDGE, REFLECT, CONSTANT = 0, 1, 2  # what lies beyond the border

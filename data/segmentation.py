@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import field
@@ -80,6 +81,13 @@ class Segmentation(Source):
         height, width = sizes.pop() if len(sizes) == 1 else (ANY_SIZE, ANY_SIZE)
         channels = 3 if self.color == "rgb" else 1
         self.fields = {"data": Shape((channels, height, width)), "label": Shape((height, width), "index")}
+
+    def promised(self) -> dict[str, Shape]:
+        if os.path.isdir(self.images):
+            return {}
+        self.to_classes()
+        channels = 3 if self.color == "rgb" else 1
+        return {"data": Shape((channels, ANY_SIZE, ANY_SIZE)), "label": Shape((ANY_SIZE, ANY_SIZE), "index")}
 
     def to_classes(self) -> Any:
         """Value of a label image -> class."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -181,7 +181,10 @@ class Whiten(Step):
                 d = flat - about
                 count, total, products = count + len(d), total + d.sum(axis=0), products + d.T @ d
         off = total / count
-        v, u = np.linalg.eigh(products / count - np.outer(off, off))
+        covariance = products / count - np.outer(off, off)
+        if not covariance.any():  # one sample, or all alike: minutes of arithmetic for nothing
+            return (about + off).astype(np.float32), np.eye(size, kept, dtype=np.float32) / np.float32(self.epsilon**0.5 or inf)
+        v, u = np.linalg.eigh(covariance)
         v, u = np.maximum(v[::-1], 0) + self.epsilon, u[:, ::-1]
         scaled = u[:, :kept] * np.where(v > 0, 1 / np.sqrt(np.where(v > 0, v, 1)), 0)[:kept]
         return (about + off).astype(np.float32), (scaled if self.mode == "pca" else scaled @ u.T).astype(np.float32)

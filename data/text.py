@@ -87,12 +87,23 @@ class Text(Source):
         parts = self.cut(spelt)
         self.words = self.known(parts["train"], spelt)
         self.lay_out({split: self.encode(text, spelt, split) for split, text in parts.items()})
-        x = Shape((self.length,), "index")
-        self.fields = {"data": x, "label": x if self.target == "next" else Shape((), "index")}
-        if self.continues:
-            self.fields["cont"] = Shape((self.length,))
+        self.fields = self.windows()
         self.classes = dict.fromkeys(("data", "label"), len(self.words))
         self.names = dict.fromkeys(("data", "label"), self.words)
+
+    def promised(self) -> dict[str, Shape]:
+        """How many symbols there are its vocabulary tells, where that is saved; else the text."""
+        saved = self.vocabulary is not None and os.path.isfile(self.vocabulary)
+        if not saved and all(map(os.path.isfile, self.file)):
+            return {}
+        if saved:
+            self.classes = dict.fromkeys(("data", "label"), len(vocabulary.load(Path(str(self.vocabulary)))))
+        return self.windows()
+
+    def windows(self) -> dict[str, Shape]:
+        x = Shape((self.length,), "index")
+        made = {"data": x, "label": x if self.target == "next" else Shape((), "index")}
+        return made | ({"cont": Shape((self.length,))} if self.continues else {})
 
     def check_keys(self) -> None:
         if self.continues and self.stride not in (None, self.length):

@@ -82,6 +82,14 @@ class WavFolder(Source):
         self.mel = self.mel_of(self.features) if self.features else None
         self.fields = {"data": self.shape(), "label": Shape((), "index")}
 
+    def promised(self) -> dict[str, Shape]:
+        """How many classes there are, and a rate that is not said, only the folder tells."""
+        if os.path.isdir(self.root) or (self.features and self.rate is None):
+            return {}
+        self.hertz = self.rate or 0
+        self.mel = self.mel_of(self.features) if self.features else None
+        return {"data": self.shape(), "label": Shape((), "index")}
+
     def mel_of(self, features: Features) -> LogMel:
         try:
             return LogMel(features, self.hertz)

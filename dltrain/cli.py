@@ -10,6 +10,7 @@ import click
 from dltrain import __version__
 from dltrain.data_commands import data
 from dltrain.errors import DltrainError, Mistakes
+from dltrain.net_commands import draw, init, show
 from dltrain.options import DEVICE, JSON, QUIET, RUNS, SETTINGS, SPLIT, WEIGHTS, options
 
 
@@ -124,6 +125,26 @@ def solvers(name: str | None) -> None:
 
 
 @cli.command()
+@click.argument("name", required=False)
+def sources(name: str | None) -> None:
+    """Print the sources of samples, or one of them: fields, keys with defaults, an example."""
+    from dltrain.reference import entry, index
+    from dltrain.registry import SOURCES
+
+    click.echo(entry(SOURCES, name) if name else index(SOURCES))
+
+
+@cli.command()
+@click.argument("name", required=False)
+def transforms(name: str | None) -> None:
+    """Print the steps of a transform, or one of them: formula, shapes, keys with defaults, an example."""
+    from dltrain.reference import entry, index
+    from dltrain.registry import TRANSFORMS
+
+    click.echo(entry(TRANSFORMS, name) if name else index(TRANSFORMS))
+
+
+@cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 def check_layer(file: str) -> None:
     """Put the layers of a Python file of yours through the exam that all layers sit."""
@@ -158,6 +179,8 @@ def schema() -> None:
 
 
 cli.add_command(data)
+for command in (show, draw, init):
+    cli.add_command(command)
 
 
 def main() -> None:

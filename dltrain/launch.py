@@ -41,7 +41,7 @@ def start(
     config = configs.read(path, settings)
     config.feed.note = console.note
     preflight.check_labels(config)
-    engine = engine_of(config, device)
+    engine, run = engine_of(config, device), None
     try:
         begun = begin_with(config, engine, weights)
         run = Run.create(Path(runs), config.name, config.fingerprint)
@@ -57,8 +57,15 @@ def start(
         run.event("start", fingerprint=config.fingerprint, config=path)
         return go(Sitting(config, engine, run, progress, console))
     finally:
-        config.feed.close()
-        engine.close()
+        leave(config, engine, run)
+
+
+def leave(config: Config, engine: Engine, run: Run | None) -> None:
+    """Ends the threads and processes, and lets go of the folder."""
+    config.feed.close()
+    engine.close()
+    if run is not None:
+        run.release()
 
 
 def begin_with(config: Config, engine: Engine, files: tuple[str, ...]) -> Report | None:
@@ -101,8 +108,7 @@ def resume(path: str, settings: tuple[str, ...], device: str | None, console: Co
         sitting.saved_at = progress.iteration
         return go(sitting)
     finally:
-        config.feed.close()
-        engine.close()
+        leave(config, engine, run)
 
 
 def refuse_changes(before: Config, after: Config) -> None:

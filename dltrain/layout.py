@@ -115,6 +115,8 @@ class Layout:
 
     def box_size(self, box: Box) -> Size:
         name, words = self.measure(box.title, "name"), self.measure(box.words, "words")
+        if not box.words:
+            return self.turned((name[0] + name[1] + ROOM[0], name[1] + ROOM[1]))
         return self.turned((max(name[0], words[0]) + ROOM[0], name[1] + LINES + words[1] + ROOM[1]))
 
     def shape_size(self, box: Box) -> Size:
@@ -184,6 +186,8 @@ class Layout:
             at += long + (STEP if aside[number] < 0.5 else min(STEEPEST, STEP + 6 + SLANT * aside[number]))
         if self.group.title and not leaves:
             ends[-1] += PAD
+        if self.direction == "right" and self.group.title:
+            ends[-1] = max(ends[-1], title[0] + 2 * PAD)
         return starts, ends
 
     def put(self, made: Plate, node: Id, across: float, along: float) -> None:
@@ -252,10 +256,5 @@ class Layout:
             made.behind = max(made.behind, PAD + title[0] + PAD - made.before)
         else:
             made.before += title[1]
-            short = 2 * PAD + title[0] - made.length
-            if short > 0:
-                made.length += short
-                for way in made.ways:
-                    way.points = [(a, b + short if (a, b) == way.points[-1] and not way.target else b) for a, b in way.points]
         made.items.insert(0, Item(self.group, -made.before, 0.0, (made.before + made.behind, made.length)))
         return made

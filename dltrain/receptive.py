@@ -84,7 +84,8 @@ def through(node: Node, bottoms: Mapping[str, Seen], view: View) -> Seen:
     if layer.type in ALONG and layer.axis % len(node.shape) > 1:
         return None
     if layer.type in RULES:
-        return RULES[layer.type](layer, below, node.shape)
+        made: Seen = RULES[layer.type](layer, below, node.shape)
+        return made
     sizes = {shape[2:] for blob in node.reads if (shape := shape_of(view, blob)) is not None and len(shape) == len(node.shape)}
     return below if sizes <= {node.shape[2:]} else None
 
@@ -143,7 +144,7 @@ def cropped(layer: Any, below: tuple[Field, ...], y: Shape) -> Seen:
 
 def local(layer: Layer, below: tuple[Field, ...], y: Shape) -> Seen:
     """A normalisation by what lies around each place; LocalContrastNorm looks twice."""
-    size = getattr(layer, "local_size", None) or getattr(layer, "kernel_size", 1)
+    size: int = getattr(layer, "local_size", 0) or getattr(layer, "kernel_size", 1)
     if getattr(layer, "norm_region", "") == "across_channels":
         return below
     times = 2 if getattr(layer, "operation", "") == "both" else 1

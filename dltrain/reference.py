@@ -77,6 +77,10 @@ def example(known: Registry, name: str) -> str:
     cls = known[name]
     needed = [field.name for field in fields(cls) if field.default is MISSING and field.default_factory is MISSING]
     words = "".join(f", {key}: {sample(adapter(cls).json_schema()['properties'].get(key, {}))}" for key in needed)
+    if known.kind == "transform step" and fields(cls) and needed[:1] == [fields(cls)[0].name]:
+        return f"{{{words.removeprefix(', ').replace(needed[0], name, 1)}}}"
+    if known.kind == "transform step":
+        return name if not words else f"{{{name}: true{words}}}"
     if known.kind != "layer type":
         return f"{{type: {name}{words}}}"
     bottom = {"loss": ", bottom: [x, label]", "metric": ", bottom: [x, label]"}.get(cls.kind, "")

@@ -57,12 +57,17 @@ class Run:
     def take(self) -> None:
         """Locks the folder against a second process."""
         try:
-            self.lock = open(self.folder / ".lock", "w")  # noqa: SIM115  held until the process ends
+            self.lock = open(self.folder / ".lock", "w")  # noqa: SIM115  held until the run is left
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SnapshotError(f"{self.folder}: another process trains in this folder; wait for it, or stop it") from None
         except OSError as error:
             raise SnapshotError(f"{self.folder}: cannot be written ({error.strerror}); make the folder writable") from None
+
+    def release(self) -> None:
+        if self.lock is not None:
+            self.lock.close()
+            self.lock = None
 
     # --- files ---
     @property

@@ -70,14 +70,14 @@ def scene_of(view: View, collapse: bool = False) -> Scene:
     groups[""] = root
     first = next(iter(view.config.net.fields), None)
     if first in view.fields:
-        root.members.append(Box(str(first), str(first), "data", "data", "solid", spoken(view.fields[str(first)])))
+        root.members.append(Box(str(first), str(first), "", "data", "solid", spoken(view.fields[str(first)])))
     for name, node in view.nodes.items():
         home = group_of(name.rpartition("/")[0], groups)
         for blob in dict.fromkeys(node.reads):
             source = view.owner(blob)
             if source in view.fields and source != first:
                 copy = f"{source} for {name}"
-                home.members.append(Box(copy, source, "data", "data", style_of(node.line), spoken(view.fields[source])))
+                home.members.append(Box(copy, source, "", "data", style_of(node.line), spoken(view.fields[source])))
                 source = copy
             arrows.append((source, name))
         home.members.append(box_of(name, node))

@@ -62,7 +62,8 @@ class Row:
             seen = {key: [float(getattr(field, key)) for field in self.seen] for key in ("size", "jump", "start")}
             seen = {"size": seen["size"], "stride": seen["jump"], "centre": seen["start"]}
         return {
-            "name": self.name, "type": self.type, "phase": self.phase or None, "top": None if self.top is None else list(self.top),
+            "name": self.name, "type": self.type, "phase": self.phase or None,
+            "top": None if self.top is None else list(self.top),
             "parameters": self.parameters, "frozen": self.frozen, "statistics": self.statistics,
             "flops": self.flops / self.batch, "memory": self.memory, "receptive_field": seen,
         }  # fmt: skip
@@ -137,7 +138,9 @@ def totals(view: View) -> dict[str, Any]:
     """Parameters (all, frozen), statistics, arithmetic a sample, depth, and the bytes that the graph takes for a batch."""
     config, flops = view.config, forward_flops(view)
     own = [part for part in config.net.store.segments.values() if part.layer in view.nodes]
-    states = [state for name, state in config.net.store.states.items() if name.rpartition(".")[0] in view.nodes and "@" not in name]
+    states = [
+        state for name, state in config.net.store.states.items() if name.rpartition(".")[0] in view.nodes and "@" not in name
+    ]
     graph, trains = view.graphs[view.phase], view.phase == "train" and config.solver is not None
     engine = Engine(config.net, backend("cpu", config.engine.threads), config.solver)
     try:
@@ -172,7 +175,9 @@ def table(rows: list[Row], view: View) -> str:
         cells = [row[: HEADS.index("receptive field")] for row in cells]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join(
-        "  ".join(f"{word:<{w}}" if column < LEFT else f"{word:>{w}}" for column, (word, w) in enumerate(zip(row, widths))).rstrip()
+        "  ".join(
+            f"{word:<{w}}" if column < LEFT else f"{word:>{w}}" for column, (word, w) in enumerate(zip(row, widths))
+        ).rstrip()
         for row in cells
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from dltrain import catalogue  # noqa: F401  fills the registries
 from dltrain import config as configs
@@ -12,6 +13,7 @@ from dltrain.errors import ConfigError, DataError, did_you_mean
 from dltrain.graph import Builder, Demand, Graph
 from dltrain.joined import Joined
 from dltrain.layer import Layer
+from dltrain.ops.signature import Tracer
 from dltrain.run import Run
 from dltrain.source import Source
 from dltrain.tensor import Shape
@@ -81,7 +83,7 @@ class View:
 
     def add(self, phase: str, upto: tuple[str, ...]) -> None:
         """The lines of a graph, as if its cuts let all samples through."""
-        net, kept = self.config.net, ()
+        net, kept = self.config.net, cast(tuple[int, ...], ())
         graph = net.graph(phase, (self.batch,), phase, upto)
         while graph.cut is not None:
             kept = (*kept, self.batch)
@@ -99,6 +101,8 @@ class View:
             phase = next((one for one in PHASES if one in line.phases), None)
             if line.name not in self.nodes and phase is not None:
                 builder = self.builder(phase)
+                builder.tracer = Tracer([])
+                builder.graph.scalar("step")
                 layer = builder.place(self.config.net.lines.index(line))
                 shapes = [self.shape_of(builder.resolve(ref), phase) for ref in line.refs]
                 layer.setup(*shapes)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import inf
 
 from dltrain.ranks import Bend, Edge, Id, Ranks
+
+SMALL = 12.0  # points
 
 Sides = dict[Id, tuple[float, float]]  # node -> how far it reaches before and behind its middle line
 
@@ -37,7 +40,40 @@ def places(ranks: Ranks, sides: Sides, gap: float) -> dict[Id, float]:
     for number, (found, span) in enumerate(zip(four, spans)):
         move = high - span[1] if number % 2 else low - span[0]
         four[number] = {node: x + move for node, x in found.items()}
-    return {node: sum(sorted(found[node] for found in four)[1:3]) / 2 for row in ranks.rows for node in row}
+    x = {node: sum(sorted(found[node] for found in four)[1:3]) / 2 for row in ranks.rows for node in row}
+    return centred(ranks, sides, gap, x)
+
+
+def centred(ranks: Ranks, sides: Sides, gap: float, x: dict[Id, float]) -> dict[Id, float]:
+    """Small steps: a run that many arrows fan out of, or into, stands in their middle; a passing arrow comes in straight."""
+    run = {node: [node] for node in x}
+    for piece in ranks.pieces:
+        if abs(x[piece.source] + piece.out - x[piece.target] - piece.into) < 0.01 and run[piece.source] is not run[piece.target]:
+            run[piece.source] += run[piece.target]
+            for node in run[piece.target]:
+                run[node] = run[piece.source]
+    room: dict[Id, tuple[float, float]] = {}
+    for row in ranks.rows:
+        for at, node in enumerate(row):
+            low = x[row[at - 1]] + sides[row[at - 1]][1] + gap + sides[node][0] if at else -inf
+            high = x[row[at + 1]] - sides[row[at + 1]][0] - gap - sides[node][1] if at + 1 < len(row) else inf
+            room[node] = low - x[node], high - x[node]
+    fans: dict[int, list[float]] = defaultdict(list)
+    for piece in ranks.pieces:
+        if run[piece.source] is not run[piece.target]:
+            aside = x[piece.target] + piece.into - x[piece.source] - piece.out
+            fans[id(run[piece.source])].append(aside)
+            fans[id(run[piece.target])].append(-aside)
+    made = dict(x)
+    for nodes in {id(one): one for one in run.values()}.values():
+        asides = fans[id(nodes)]
+        bends = not any(map(real, nodes))
+        step = (min(asides, key=abs) if bends else sum(asides) / len(asides)) if asides else 0.0
+        spare = gap / 2 if bends else 0.0  # an arrow alone needs less room
+        low, high = max(room[node][0] for node in nodes) - spare, min(room[node][1] for node in nodes) + spare
+        if (len(asides) > 2 or bends) and abs(step) <= SMALL and low <= step <= high:
+            made |= {node: made[node] + step for node in nodes}
+    return made
 
 
 def extent(found: dict[Id, float], sides: Sides) -> tuple[float, float]:
@@ -64,25 +100,30 @@ def weak_pieces(ranks: Ranks) -> set[tuple[Id, Id]]:
         below[piece.source].append(piece.target)
     height: dict[Id, int] = {}
     for row in ranks.rows[::-1]:
-        height |= {node: 1 + max((height[other] for other in below[node]), default=0) for node in row}
+        height |= {node: real(node) + max((height[other] for other in below[node]), default=0) for node in row}
     depth: dict[Id, int] = {}
     for row in ranks.rows:
-        depth |= {node: 1 + max((depth[other] for other in above[node]), default=0) for node in row}
+        depth |= {node: real(node) + max((depth[other] for other in above[node]), default=0) for node in row}
     weak: set[tuple[Id, Id]] = set()
     for ends, length, turned in ((below, height, False), (above, depth, True)):
         for node, others in ends.items():
             if len(set(others)) == 2:
-                worth = {other: (not isinstance(other, Bend), length[other]) for other in others}
+                worth = {other: (real(other), length[other]) for other in others}
                 best = max(worth.values())
                 weak |= {(other, node) if turned else (node, other) for other in others if worth[other] < best}
     return weak
+
+
+def real(node: Id) -> bool:
+    return not isinstance(node, Bend)
 
 
 def crossed(ranks: Ranks) -> set[tuple[Id, Id]]:
     """Pieces that cross one between two bends: long ways are straight first."""
     place = {node: at for row in ranks.rows for at, node in enumerate(row)}
     level = {node: number for number, row in enumerate(ranks.rows) for node in row}
-    inner, outer = defaultdict(list), defaultdict(list)
+    inner: dict[int, list[tuple[Id, Id]]] = defaultdict(list)
+    outer: dict[int, list[tuple[Id, Id]]] = defaultdict(list)
     for piece in ranks.pieces:
         bends = isinstance(piece.source, Bend) and isinstance(piece.target, Bend)
         (inner if bends else outer)[level[piece.source]].append((piece.source, piece.target))

@@ -337,13 +337,6 @@ def test_a_key_of_a_line_that_is_not_yet_built_says_so(word: str) -> None:
     assert told == [f"net.yaml:4:53: layer 'ip1' (InnerProduct): '{word}' is not yet built; write the lines out"]
 
 
-@pytest.mark.parametrize("word", sections.NOT_YET["param"])
-def test_a_key_of_a_parameter_that_is_not_yet_built_says_so(word: str) -> None:
-    told = mistakes(changed("num_output: 10", f"num_output: 10, param: {{weight: {{{word}: x}}}}"))
-    assert told == [f"net.yaml:4:70: layer 'ip1' (InnerProduct): param weight: '{word}' is not yet built; leave it out"]
-    told = mistakes(changed("max_epochs: 1", f'max_epochs: 1, param: {{"*.bias": {{{word}: x}}}}'))
-    assert told == [f"net.yaml:6:69: solver: param *.bias: '{word}' is not yet built; leave it out"]
-
 
 # --- anything may stand anywhere ---
 FEW: list[Any] = [None, True, "x", [], {"type": []}]

@@ -44,14 +44,14 @@ def test_layer_files_are_mostly_small():
 
 
 def test_the_list_of_packages_is_the_tree():
-    said = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    said = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]) - {"dltrain.configs"}
     folders = {path.parent for path in SOURCES if path.name == "__init__.py" and "benchmarks" not in path.parts}
     names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     assert {name if name.startswith("dltrain") else f"dltrain.{name}" for name in names} == said
 
 
 def test_the_links_lead_where_the_mapping_says():
-    for name in ("layers", "solvers", "data"):
+    for name in ("layers", "solvers", "data", "configs"):
         assert (ROOT / "dltrain" / name).is_symlink() and (ROOT / "dltrain" / name).resolve() == ROOT / name
 
 

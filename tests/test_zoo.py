@@ -72,16 +72,27 @@ class Bench:
         return {part.name: self.engine.memory.slot("g", part).copy() for part in self.parts if not part.frozen}
 
 
+slopes: dict[Any, tuple[float, float]] = {}  # of nets that become the same when they are small, one is run
+
+
+def slope(net: Net) -> tuple[float, float]:
+    """(the slope of the loss, what the gradient promises) along a random direction that leans to the gradient."""
+    key = str([(line.name, line.layer, line.bottom, line.params, line.phases) for line in net.lines]), str(net.fields)
+    if key not in slopes:
+        bench, h, rng = Bench(net), 1e-8, np.random.default_rng(3)  # so small that no maximum moves to another place
+        grads = bench.grads()
+        length = np.sqrt(sum((g * g).sum() for g in grads.values()))
+        along = {name: 0.1 * rng.standard_normal(g.shape) + g / length for name, g in grads.items()}
+        promised = float(sum((along[name] * g).sum() for name, g in grads.items()))
+        slopes[key] = (bench.total(along, h) - bench.total(along, -h)) / (2 * h), promised
+    return slopes[key]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_gradient_is_the_slope_of_the_loss(name: str) -> None:
-    bench, h = Bench(small(name)), 1e-6
-    rng = np.random.default_rng(3)
-    along = {part.name: 0.1 * rng.standard_normal(part.shape) for part in bench.parts if not part.frozen}
-    grads = bench.grads()
-    promised = sum(float((along[name] * grads[name]).sum()) for name in along)
-    slope = (bench.total(along, h) - bench.total(along, -h)) / (2 * h)
-    assert abs(slope) > 1e-4, "too flat a place to see anything"
-    assert promised == pytest.approx(slope, rel=1e-5)
+    found, promised = slope(small(name))
+    assert abs(found) > 1e-3, "too flat a place to see anything"
+    assert promised == pytest.approx(found, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,11 +106,12 @@ def test_two_steps_of_its_training(name: str) -> None:
             engine.memory.slot("w", part)[...] = w[part.name]
         batches = [[zoo.batch(net, BATCH, 10 * step + part) for part in range(made.solver.iter_size)] for step in range(2)]
         for step, parts in enumerate(batches):
-            losses = engine.step(parts, made.solver.rates(step, made.horizon))
+            rates = made.solver.rates(step, made.horizon)
+            losses = engine.step(parts, rates)
             assert np.isfinite(list(losses.values())).all() and not engine.has_failed
         moved = [not np.array_equal(engine.memory.slot("w", part), np.float32(w[part.name]))
                  for part in net.store.segments.values() if not part.frozen]  # fmt: skip
-        assert any(moved)
+        assert any(moved) == (rates["lr"] > 0)
         engine.forward("test", batches[0][0])
         assert all(np.isfinite(sums).all() for sums in engine.tallies().values())
         assert hazards(engine.plan_of(net.graph("train", net.sizes(batches[0][0])), update=True)) == []

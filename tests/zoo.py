@@ -23,21 +23,25 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 SIDES = (32, 48, 64, 96, 128, 160, 188, 224)  # of a picture, from small to large
 CLASS = Shape((), "index")
 PICTURES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "emnist": (1, 28, 28), "cifar10": (3, 32, 32),
-            "cifar100": (3, 32, 32), "image_folder": (3, ANY_SIZE, ANY_SIZE), "wav_folder": (16, 73)}  # fmt: skip
+            "cifar100": (3, 32, 32), "image_folder": (3, ANY_SIZE, ANY_SIZE)}  # fmt: skip
 CLASSES = {"cifar100": 100, "image_folder": 1000}  # 10 elsewhere
 
 
 def promise(source: Source) -> dict[str, Shape]:
     """The fields of a source whose files need not be here; what is computed is asked."""
+    said: Any = source
     if source.promised():
         return source.promised()
     if source.type == "segmentation":
-        said: Any = source
         channels = 1 if said.color == "grey" else 3
-        return {"data": Shape((channels, ANY_SIZE, ANY_SIZE)), "label": Shape((1, ANY_SIZE, ANY_SIZE), "index")}
+        return {"data": Shape((channels, ANY_SIZE, ANY_SIZE)), "label": Shape((ANY_SIZE, ANY_SIZE), "index")}
     if source.type in PICTURES:
         source.classes = {"label": CLASSES.get(source.type, 10)}
         return {"data": Shape(PICTURES[source.type]), "label": CLASS}
+    if source.type == "wav_folder":
+        source.classes, said.hertz = {"label": 10}, said.rate or 8000
+        said.mel = said.mel_of(said.features) if said.features else None
+        return {"data": said.shape(), "label": CLASS}
     source.open()
     return source.fields
 
@@ -110,12 +114,13 @@ def batch(net: Net, size: int, seed: int) -> dict[str, Any]:
 
 
 def weights(net: Net, seed: int) -> dict[str, Any]:
-    """Values by which nothing fades on its way through a deep net, and nothing is 0."""
-    rng = np.random.default_rng(seed)
-    made = {}
+    """Values by which nothing fades on its way through a deep net, and nothing is 0; what is frozen is as it begins."""
+    rng, made = np.random.default_rng(seed), {}
     for part in net.store.segments.values():
         w = rng.standard_normal(part.shape)
-        bias = part.role.startswith("bias")
-        scale = part.role.startswith("scale")
-        made[part.name] = 0.1 * w + scale if bias or scale or len(part.shape) < 2 else w * np.sqrt(2 / (w.size / len(w)))
+        around = float(part.role.startswith("scale"))
+        plain = around or part.role.startswith("bias") or len(part.shape) < 2
+        made[part.name] = 0.1 * w + around if plain else w * np.sqrt(2 / (w.size / len(w)))
+        if part.frozen:
+            made[part.name] = part.fill(seed)
     return made

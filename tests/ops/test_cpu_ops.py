@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 import dltrain.catalogue  # noqa: F401  fills the registries
 from dltrain.memory import Bound, Memory
 from dltrain.ops.backend import Reference
-from dltrain.ops.cpu import Cpu, convolution, dense, images  # noqa: F401  images fills the recipes
+from dltrain.ops.cpu import Cpu, channels, convolution, dense, images, norms  # noqa: F401  images and norms fill the recipes
 from dltrain.ops.cpu.backend import RECIPES, recipe_of
 from dltrain.ops.formula import formula
 from dltrain.ops.signature import OPS, Call
@@ -112,7 +112,7 @@ def compute(name: str, case: Case, backend: Reference, turn: int = 0) -> dict[st
     call, tensors = call_of(name, case.args)
     held = Held(backend)
     for argument, tensor, _ in tensors:
-        if argument == "y" and case.shared:
+        if argument in ("y", "dx") and case.shared:
             donor = next(tensor for argument, tensor, _ in tensors if argument == case.shared)
             held.raw[tensor] = held.raw[donor]
         else:
@@ -159,7 +159,8 @@ def compare(found: dict[str, Any], right: dict[str, Any], case: Case) -> None:
 
 
 def tuned(case: Case) -> AbstractContextManager[Any]:
-    return patch.multiple(convolution, **case.tuned) if case.tuned else nullcontext()
+    module = channels if "BLOCK" in case.tuned else convolution
+    return patch.multiple(module, **case.tuned) if case.tuned else nullcontext()
 
 
 # --- numbers ---
@@ -402,6 +403,46 @@ def weighted_sum(draw: Draw) -> Case:
     return Case({"xs": xs, "y": Shape(sizes), "weights": weights}, shared=draw.choice("", "xs"))
 
 
+# --- channels ---
+def normed(draw: Draw) -> Args:
+    """x (N, C) or (N, C, H, W), far from 0 or not, with statistics that need not be its own."""
+    sizes = draw.choice((), draw.pair(1, 7), (20, 17))
+    c = draw.choice(1, 2, 3, 16, 37, 600)
+    x = draw.array(draw.number(1, 5), c, *sizes) + draw.choice(0, 0, np.float32(10))
+    statistics = {"mean": draw.array(c), "variance": np.abs(draw.array(c)) + np.float32(0.1)}
+    return {"x": x, **statistics, "eps": draw.choice(1e-5, 0.1)}
+
+
+def channel_moments(draw: Draw) -> Case:
+    args = normed(draw)
+    c = args["x"].shape[1:2]
+    return Case({"x": args["x"], "mean": Shape(c), "variance": Shape(c)}, {"BLOCK": draw.choice(3, 256)})
+
+
+def channel_norm(draw: Draw) -> Case:
+    args = normed(draw)
+    affine = draw.yes()
+    both = {name: draw.array(args["x"].shape[1]) if affine else None for name in ("scale", "bias")}
+    return Case({**args, **both, "y": Shape(args["x"].shape)}, shared=draw.choice("", "x"))
+
+
+def channel_norm_dw(draw: Draw) -> Case:
+    args = normed(draw)
+    c = args["x"].shape[1]
+    grads = {name: draw.maybe(draw.array(c)) for name in ("dscale", "dbias")}
+    sums = draw.maybe(Shape((c,)))
+    dy = draw.array(*args["x"].shape)
+    return Case({**args, "dy": dy, **grads, "total": sums, "along": sums}, {"BLOCK": draw.choice(3, 256)})
+
+
+def channel_norm_dx(draw: Draw) -> Case:
+    args = normed(draw)
+    c, own = args["x"].shape[1], draw.yes()
+    sums = {name: draw.array(c) if own else None for name in ("total", "along")}
+    dy, scale = draw.array(*args["x"].shape), draw.maybe(draw.array(c))
+    return Case({**args, "scale": scale, "dy": dy, **sums, "dx": Shape(args["x"].shape)}, shared=draw.choice("", "dy"))
+
+
 # --- classes ---
 def scores(draw: Draw, kinds: Any = (whole, real, holed)) -> tuple[Any, tuple[int, ...], int]:
     """x (N, C) or (N, C, H, W), the places without the classes, and C."""
@@ -555,6 +596,10 @@ ROWS: dict[tuple[str, str], Callable[[Draw], Case]] = {
     ("inner_product_dw", "inner_product_dw"): inner_product_dw,
     ("elementwise", "elementwise"): elementwise,
     ("weighted_sum", "weighted_sum"): weighted_sum,
+    ("channel_moments", "channel_moments"): channel_moments,
+    ("channel_norm", "channel_norm"): channel_norm,
+    ("channel_norm_dw", "channel_norm_dw"): channel_norm_dw,
+    ("channel_norm_dx", "channel_norm_dx"): channel_norm_dx,
     ("softmax", "softmax"): softmax,
     ("softmax_dx", "softmax_dx"): softmax_dx,
     ("softmax_loss", "softmax_loss"): softmax_loss,

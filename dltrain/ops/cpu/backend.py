@@ -54,7 +54,7 @@ class Cpu(Reference):
     def __init__(self, workers: int = 1) -> None:
         from threadpoolctl import threadpool_limits
 
-        from dltrain.ops.cpu import dense, images  # noqa: F401  fill the recipes
+        from dltrain.ops.cpu import dense, embed, images, norms, recurrent  # noqa: F401  fill the recipes
 
         super().__init__(np.float32)
         self.workers = workers

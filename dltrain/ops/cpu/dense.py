@@ -16,10 +16,13 @@ from dltrain.ops.cpu.patches import add_bias
 from dltrain.ops.signature import Call
 
 LARGE = 1 << 20  # weights: beyond this a worker takes outputs, not samples, so that each weight is read once
+MANY = 256  # samples: from here on each weight is used often enough
 
 
 def large(call: Call) -> bool:
-    return bool(call.args["w"].shape.count > LARGE)
+    """True where reading the weights weighs more than the arithmetic on them."""
+    few = (call.args.get("x") or call.args["dy"]).shape[0] < MANY
+    return few and bool(call.args["w"].shape.count > LARGE)
 
 
 def given(call: Call, arrays: Arrays, *names: str) -> list[Any]:
@@ -74,17 +77,28 @@ def inner_product_dw(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(dy.shape[1], LINE):
         block = max(1, min(high - low, (1 << 18) // max(1, x.shape[1])))
-        scratch = cpu.scratch(worker, block * x.shape[1])
+        if far_apart(dy):
+            block = min(block, 640)
+        scratch = cpu.scratch(worker, block * (x.shape[1] + len(dy) * far_apart(dy)))
         kernels.append(partial(add_products, x, dy, dw, db, low, high, block, scratch))
     return Work(kernels)
+
+
+def far_apart(dy: Any) -> bool:
+    """True where a product would look for each of many rows on a page of its own: then its columns are copied together first."""
+    return len(dy) >= 128 and dy.shape[1] >= 2048
 
 
 def add_products(x: Any, dy: Any, dw: Any, db: Any, low: int, high: int, block: int, scratch: Any) -> None:
     """dw[low:high] += dy' x, a block of rows at a time so that the product is still in the cache when it is added"""
     for at in range(low, high if dw is not None else low, block):
         top = min(at + block, high)
-        made = scratch[: (top - at) * x.shape[1]].reshape(top - at, -1)
-        np.dot(dy[:, at:top].T, x, out=made)
+        made, part = scratch[: (top - at) * x.shape[1]].reshape(top - at, -1), dy[:, at:top]
+        if far_apart(dy):
+            room = scratch[block * x.shape[1] :][: part.size].reshape(part.shape)
+            np.copyto(room, part)
+            part = room
+        np.dot(part.T, x, out=made)
         np.add(dw[at:top], made, out=dw[at:top])
     if db is not None and high > low:
         db[low:high] += dy[:, low:high].sum(axis=0)
@@ -129,7 +143,8 @@ def weighted_sum(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 def classes_last(call: Call) -> bool:
     """True where the classes lie innermost in memory and nothing is weighted."""
     x = call.args.get("x") or call.args.get("prob") or call.args["y"]
-    return call.args["axis"] == 1 and len(x.shape) in (2, 4) and call.args.get("weight") is None
+    innermost = 1 if len(x.shape) == 4 else len(x.shape) - 1
+    return call.args["axis"] == innermost > 0 and call.args.get("weight") is None
 
 
 def table(array: Any) -> Any:

@@ -13,18 +13,42 @@ LOW, HIGH = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 @njit(**OPTIONS)
+def more(a, b):
+    return a if a > b else b
+
+
+@njit(**OPTIONS)
+def largest(a):
+    """The greatest number of a row; NaN where the first one is, any other NaN is passed over
+
+    Eight maxima side by side: one after another each comparison would wait for the last.
+    """
+    top = a[0]
+    lanes = (top, top, top, top, top, top, top, top)
+    whole = a.size // 8 * 8
+    for c in range(0, whole, 8):
+        lanes = (
+            more(a[c], lanes[0]), more(a[c + 1], lanes[1]), more(a[c + 2], lanes[2]), more(a[c + 3], lanes[3]),
+            more(a[c + 4], lanes[4]), more(a[c + 5], lanes[5]), more(a[c + 6], lanes[6]), more(a[c + 7], lanes[7]),
+        )  # fmt: skip
+    for c in range(whole, a.size):
+        top = more(a[c], top)
+    for lane in lanes:
+        top = more(lane, top)
+    return top
+
+
+@njit(**OPTIONS)
 def softmax_rows(x, y):
     """y[r] = exp(x[r] - max x[r]) / sum"""
     for r in range(x.shape[0]):
         a, b = x[r], y[r]
-        top = a[0]
-        for c in range(a.size):
-            top = a[c] if a[c] > top or a[c] != a[c] else top
+        top = largest(a)
         total = F(0.0)
         for c in range(a.size):
-            b[c] = exp(a[c] - top)
-        for c in range(a.size):
-            total += b[c]
+            e = exp(a[c] - top)
+            b[c] = e
+            total += e
         for c in range(a.size):
             b[c] /= total
 
@@ -80,6 +104,15 @@ def hit_rows(x, label, ignore, top_k, hit):
         for c in range(x.shape[1]):
             rivals += 0 if x[r, c] < own else 1  # NaN is no less than anything
         hit[r] = F(1.0) if rivals < top_k else F(0.0)
+
+
+@njit(**OPTIONS)
+def add_rows(at, y, w):
+    """w[at[i]] += y[i], one after another; each index has been held against the rows of w on the way forward"""
+    for i in range(at.size):
+        a, b = y[i], w[at[i]]
+        for c in range(a.size):
+            b[c] += a[c]
 
 
 @njit(**OPTIONS)

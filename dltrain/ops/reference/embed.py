@@ -15,19 +15,24 @@ def looked_up(args: dict[str, Any]) -> int:
     return prod(rows.shape)
 
 
+def hold_inside(x: Any, size: int, name: str) -> None:
+    """DataError for an index outside 0 .. size - 1."""
+    outside = (x < 0) | (x >= size)
+    if outside.any():
+        place = tuple(int(at) for at in np.argwhere(outside)[0])
+        raise DataError(
+            f"layer '{name}' (Embed): index {x[place]} at {list(place)} of the batch is outside 0 .. {size - 1}; "
+            "raise input_dim, or mend the data"
+        )
+
+
 @op(flops=looked_up)
 def embed(x: In, w: In, b: In, y: Out, name: str = "") -> None:
     """y = w[x] + b          x any shape of 0 .. K - 1, w (K, O), b (O), y x's shape and O;   DataError for an x outside
 
     `name` is whose table it is, for the message.
     """
-    outside = (x < 0) | (x >= len(w))
-    if outside.any():
-        place = tuple(int(at) for at in np.argwhere(outside)[0])
-        raise DataError(
-            f"layer '{name}' (Embed): index {x[place]} at {list(place)} of the batch is outside 0 .. {len(w) - 1}; "
-            "raise input_dim, or mend the data"
-        )
+    hold_inside(x, len(w), name)
     y[...] = w[x]
     if b is not None:
         y += b

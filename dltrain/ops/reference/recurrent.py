@@ -21,6 +21,7 @@ Arrays = Sequence[Any]
 Weights = dict[str, Any]
 Made = tuple[Any, Arrays, Any]
 Cell = Callable[..., Made]
+Learn = Callable[[str, Any], None]
 
 
 def macs(args: dict[str, Any]) -> int:
@@ -119,8 +120,8 @@ class Stack:
         outs = [tape[size * at][-self.steps :] * self.borders(at)[1] for at in range(first, first + self.ways)]
         return np.concatenate([self.turn(out, way) for way, out in enumerate(outs)], axis=-1)
 
-    def backward(self, cell: Cell, tape: Arrays, dy: Any, dlast: Arrays, grads: Weights) -> tuple[Any, Any, Arrays]:
-        """Adds to `grads` by name; returns the gradients by x (time first), by x_static, and by the states at the start."""
+    def backward(self, cell: Cell, tape: Arrays, dy: Any, dlast: Arrays, learn: Learn) -> tuple[Any, Any, Arrays]:
+        """Gives the gradient of each weight to `learn`; returns those by x (time first), by x_static, by the first states."""
         dstates = [self.of_parts(d) for d in dlast]
         size, dabove = len(tape) // len(self.ends), self.in_time(dy)
         dstatic = None if self.static is None else np.zeros_like(self.static)
@@ -139,8 +140,7 @@ class Stack:
                 dstatic += da.sum(axis=0) @ w["weight_static"]
             dbelow += self.turn((rows(da) @ w["weight_x"]).reshape(read.shape), part)
             for role, value in made.items():
-                if role + self.ends[part] in grads:
-                    grads[role + self.ends[part]] += value
+                learn(role + self.ends[part], value)
             if part % self.ways == 0:
                 dabove = dbelow
         return dbelow, dstatic, dstates
@@ -294,5 +294,10 @@ def recurrent_grad(
     """The gradients of `recurrent` by its bottoms and by the weights that `learns` names, all steps back through time."""
     back, count = partial(CELLS[kind.split("_")[0]][1], kind), 2 if kind == "lstm" else 1
     stack, grads = Stack(x, cont, x_static, mask, weights, names, time), dict(zip(learns, dweights, strict=True))
-    found, static, first = stack.backward(back, tape, dy, [dstate, dcell][:count], grads)
+
+    def learn(name: str, value: Any) -> None:
+        if name in grads:
+            grads[name] += value
+
+    found, static, first = stack.backward(back, tape, dy, [dstate, dcell][:count], learn)
     give([(dx, stack.out_of_time(found)), (dx_static, static), *zip([dh0, dc0], first)])

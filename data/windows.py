@@ -1,0 +1,52 @@
+"""Windows of pictures, cut out of them and of their borders, and pictures mirrored where they lie.  Numba kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dltrain.data.resample import U, frozen, kernel
+
+
+def cut(x: Any, rows: Any, columns: Any, left: int, corners: Any, fill: Any, y: Any) -> None:
+    """y[n, :, i, j] = x[n, :, rows[a + i], columns[b + j]], or `fill` where one of them is -1     (a, b) = corners[n]
+
+    x (N, C, H, W), y (N, C, h, w); the columns of x itself begin at the place `left`.
+    """
+    places = (frozen(each.astype(np.int64)) for each in (rows, columns, corners))
+    copy(frozen(x), *places, left, y.dtype.type(fill), y)
+
+
+@kernel
+def copy(x: Any, rows: Any, columns: Any, corners: Any, left: int, fill: Any, y: Any) -> None:
+    for n in range(y.shape[0]):
+        b, w = corners[n, 1], y.shape[3]
+        low = min(max(left - b, 0), w)  # from here to `high` all is inside
+        high = max(min(left + x.shape[3] - b, w), low)
+        for c in range(y.shape[1]):
+            for i in range(y.shape[2]):
+                made, r = y[n, c, i], rows[corners[n, 0] + i]
+                if r < 0:
+                    made[:] = fill
+                    continue
+                row = x[n, c, r]
+                for j in range(low, high):
+                    made[j] = row[U(j + b - left)]
+                for j in range(low):
+                    q = columns[b + j]
+                    made[j] = row[q] if q >= 0 else fill
+                for j in range(high, w):
+                    q = columns[b + j]
+                    made[j] = row[q] if q >= 0 else fill
+
+
+@kernel
+def mirror(x: Any, turned: Any) -> None:
+    """x[n, l, :] backwards, for each n that is turned"""
+    for n in range(x.shape[0]):
+        if turned[n]:
+            for l in range(x.shape[1]):
+                row, last = x[n, l], x.shape[2] - 1
+                for j in range(x.shape[2] // 2):
+                    row[j], row[last - j] = row[last - j], row[j]
