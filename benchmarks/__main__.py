@@ -1,4 +1,4 @@
-"""python -m benchmarks cpu [--net lenet] [--json FILE]"""
+"""python -m benchmarks cpu [--net lenet] [--json FILE]; python -m benchmarks accuracy [NAME…] [--seeds 3] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from benchmarks import accuracy as scored
 from benchmarks.nets import NETS
 from benchmarks.race import race, table
+from benchmarks.twins import TWINS
 
 
 @click.group()
@@ -43,6 +45,19 @@ def loading(rounds: int, file: str | None) -> None:
     click.echo(measured.text(made))
     if file:
         Path(file).write_text(json.dumps(made, indent=2) + "\n")
+
+
+@cli.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(TWINS)), metavar="[NAME]...")
+@click.option("--seeds", default=3, show_default=True, help="Trainings a side: seeds 1 and up.")
+@click.option("--threads", default=2, show_default=True, help="Threads for both.")
+@click.option("--json", "file", type=click.Path(dir_okay=False), help="Also write all scores here.")
+def accuracy(names: tuple[str, ...], seeds: int, threads: int, file: str | None) -> None:
+    """Configs of configs/ on real data, and their twins in PyTorch: the share of test samples that each gets right."""
+    results = [scored.compare(name, seeds, threads) for name in names or tuple(TWINS)]
+    click.echo(scored.table(results))
+    if file:
+        Path(file).write_text(json.dumps(results, indent=2) + "\n")
 
 
 cli()

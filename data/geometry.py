@@ -7,16 +7,17 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from dltrain.chain import Cutting, InPlace, Parted
 from dltrain.data.transforms import Phase, Range, between, image_size, need_image, spanned
 from dltrain.errors import DataError, Refusal
 from dltrain.fields import Finite, PerAxis, PerAxisFromZero
-from dltrain.source import ANY_SIZE, Draw, Shape, Step, Training, transform, varies
+from dltrain.source import ANY_SIZE, Draw, Shape, Step, Training, Unfit, transform, varies
 
 CACHED = 1 << 15  # elements that are resized together, so that they stay in the cache
 
 
 @transform("resize")
-class Resize(Step):
+class Resize(Parted):
     """y_i = sum_j f((j - p) / s) x_j / sum_j f((j - p) / s)    p = (i + 1/2) old / new - 1/2, s = max(1, old / new)   each axis
 
     bilinear  f(t) = max(0, 1 - |t|)
@@ -66,9 +67,19 @@ class Resize(Step):
         return made
 
     def one(self, x: Any, u: Any) -> Any:
+        return self.part(x, None)
+
+    def part(self, x: Any, window: Any) -> Any:
+        """A sample, or a window of it: upper left corner, height and width."""
         from dltrain.data.resample import resized
 
-        return resized(x, self.fitted(x.shape[1], x.shape[2]), "nearest" if self.classes else self.mode)
+        return resized(x, self.fitted(x.shape[1], x.shape[2]), "nearest" if self.classes else self.mode, window)
+
+    def parts(self, x: Any, corners: Any, y: Any) -> None:
+        whole = x if isinstance(x, list) else self.apply(x, None)  # small ones are resized many at a time
+        for row, (a, b) in enumerate(corners.tolist()):
+            h, w = y.shape[2:]
+            y[row] = self.part(x[row], (a, b, h, w)) if whole is x else whole[row, :, a : a + h, b : b + w]
 
     def least(self) -> tuple[int, int] | None:
         return self.target
@@ -89,7 +100,7 @@ _PLACE = {"anyOf": [{"enum": ["random", "centre"]}, _CORNER]}
 
 
 @transform("crop")
-class Crop(Step):
+class Crop(Cutting):
     """y = x[:, :, a : a + h, b : b + w]
 
     random   train: a, b drawn;   test: the centre
@@ -133,14 +144,27 @@ class Crop(Step):
         a, b = self.corner(x.shape[1], x.shape[2], u)
         return x[:, a : a + self.window[0], b : b + self.window[1]]
 
+    def corners(self, sizes: Any, draw: Draw | None) -> Any:
+        if draw is not None and self.at == "random" and (sizes >= self.window).all():
+            return (draw.uniform(2) * (sizes - self.window + 1)).astype(np.intp)
+        made = []
+        for row, (height, width) in enumerate(sizes.tolist()):
+            try:
+                made.append(self.corner(height, width, None))
+            except DataError as error:
+                raise Unfit(str(error), row) from None
+        return np.array(made)
+
     def apply(self, x: Any, draw: Draw | None) -> Any:
         h, w = self.window
         if draw is None or self.at != "random":
             a, b = self.corner(x.shape[2], x.shape[3], None)
             return x[:, :, a : a + h, b : b + w]
-        rows, columns = (draw.uniform(2) * (x.shape[2] - h + 1, x.shape[3] - w + 1)).astype(np.intp).T
-        windows = np.lib.stride_tricks.sliding_window_view(x, (h, w), (2, 3))  # (N, C, H - h + 1, W - w + 1, h, w)
-        return windows[np.arange(len(x)), :, rows, columns]
+        from dltrain.data.windows import cut
+
+        y = np.empty((*x.shape[:2], h, w), x.dtype)
+        cut(x, (x.shape[2], x.shape[3]), self.corners(np.tile(x.shape[2:], (len(x), 1)), draw), y)
+        return y
 
 
 @transform("crop_resize")
@@ -200,7 +224,7 @@ class CropResize(Step):
 
 
 @transform("pad")
-class Pad(Step):
+class Pad(Parted):
     """y = x with a border:   constant  value (label images: label)     edge  the nearest pixel     reflect  … 2 1 0 1 2 …
 
     margin   one number; [above and below, left and right]; or [above, below, left, right]
@@ -249,6 +273,10 @@ class Pad(Step):
     def one(self, x: Any, u: Any) -> Any:
         return self.apply(x[None], None)[0]
 
+    def fitted(self, height: int, width: int) -> tuple[int, int]:
+        above, below, left, right = self.border(height, width)
+        return above + height + below, left + width + right
+
     def apply(self, x: Any, draw: Draw | None) -> Any:
         from dltrain.data.resample import folded
 
@@ -261,9 +289,16 @@ class Pad(Step):
         y[:, :, above : above + height, left : left + width] = x
         return y
 
+    def parts(self, x: Any, corners: Any, y: Any) -> None:
+        from dltrain.data.windows import Border, cut
+
+        for some in range(len(x)) if isinstance(x, list) else (slice(None),):
+            part = x[some][None] if isinstance(x, list) else x
+            above, _, left, _ = self.border(*part.shape[2:])
+            cut(part, Border(above, left, self.mode, self.fill), corners[some])
 
 @transform("mirror")
-class Mirror(Step):
+class Mirror(InPlace):
     """y = x, in train with the given probability its mirror image: left and right exchanged, or (axis: vertical) top and bottom
 
     x, y  (N, C, H, W)

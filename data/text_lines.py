@@ -72,6 +72,7 @@ class TextLines(Source):
         self.join(read, spelt)
         x = Shape((len(self.words),)) if self.bag else Shape((self.size,), "index")
         self.fields = {"data": x, "label": Shape((), "index"), "length": Shape((), "index")}
+        self.sequences = () if self.bag else ("data",)
         self.classes = {"label": len(self.labels)} | ({} if self.bag else {"data": len(self.words)})
         self.names = {"label": self.labels} | ({} if self.bag else {"data": self.words})
 

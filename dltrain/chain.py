@@ -10,12 +10,51 @@ from typing import Any, Literal
 import numpy as np
 
 from dltrain.errors import DataError, Refusal
+from dltrain.ops import philox
 from dltrain.ops.backend import DTYPES
 from dltrain.reader import stacked
-from dltrain.source import Arrays, Draw, Shape, Step, Unfit, varies
+from dltrain.source import Arrays, Draw, Shape, Step, Unfit, empty, varies
 
 Part = Literal["train", "test"]
 Unmade = Callable[[list["Link"], str], Iterator[Any]]  # a field of the training split after some links, in parts
+
+
+@dataclass(frozen=True)
+class Drawn(Draw):
+    """Randomness of which the first numbers are known: (N) each."""
+
+    known: list[Any]
+
+    def uniform(self, numbers: int = 1) -> Any:
+        return np.stack(self.known[:numbers], axis=1) if 0 < numbers <= len(self.known) else super().uniform(numbers)
+
+
+class Parted(Step):
+    """A step that need not make more of a picture than the next step takes of it.
+
+    fitted(height, width)    the height and width after the step
+    parts(x, corners, y)     y[n], of one size, is the part of apply(x)[n] from its upper left corner, corners[n], on
+    """
+
+    def fitted(self, height: int, width: int) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def parts(self, x: Any, corners: Any, y: Any) -> None:
+        raise NotImplementedError
+
+
+class Cutting(Step):
+    """A step that takes a part of each picture, as it is: corners(sizes, draw) are its upper left corners, sizes (N, 2)."""
+
+    def corners(self, sizes: Any, draw: Draw | None) -> Any:
+        raise NotImplementedError
+
+
+class InPlace(Step):
+    """A step that can also be done where the pictures lie."""
+
+    def change(self, x: Any, draw: Draw | None) -> None:
+        raise NotImplementedError
 
 
 @dataclass
@@ -40,6 +79,27 @@ class Link:
         else:
             y = self.step.apply(x, draw)
         return stacked(y, self.made) if isinstance(y, list) and not varies(self.made) else y
+
+    def own(self, x: Any, draw: Draw | None) -> Any:
+        """As `apply`, of an array that nobody else has."""
+        alone = isinstance(x, np.ndarray) and x.flags.c_contiguous and x.flags.writeable
+        if not (alone and isinstance(self.step, InPlace)) or self.flat:
+            return self.apply(x, draw)
+        self.step.change(x, draw)
+        return x
+
+    def feeds(self, after: Link) -> bool:
+        """True where no more of this step's pictures need be made than the next step takes."""
+        return isinstance(self.step, Parted) and isinstance(after.step, Cutting) and not self.flat
+
+    def part(self, after: Link, x: Any, draw: Draw | None) -> Any:
+        """The field after this step and the next, whose draw it is."""
+        assert isinstance(self.step, Parted) and isinstance(after.step, Cutting)
+        sizes = {size: self.step.fitted(*size) for size in {sample.shape[1:] for sample in x}}
+        corners = after.step.corners(np.array([sizes[sample.shape[1:]] for sample in x]), draw)
+        y = empty(after.made, len(x))
+        self.step.parts(x, corners, y)
+        return y
 
 
 class Chain:
@@ -109,13 +169,36 @@ class Chain:
 
     def run(self, batch: Arrays, seed: int, indices: Any, epochs: Any = None) -> Arrays:
         """A batch through every step; with `epochs` it is a training batch, and random steps draw."""
-        for link in self.links:
-            draw = None if epochs is None else Draw(seed, f"transform {link.number} {link.step.type}", epochs, indices)
+        draws = self.draws(seed, indices, epochs)
+        left = list(self.links)
+        while left:
+            link = left.pop(0)
+            after = next((other for other in left if other.top == link.top), None)
             try:
-                batch[link.top] = link.apply(batch[link.top], draw)
+                if after is not None and link.feeds(after):
+                    left.remove(after)
+                    batch[link.top] = link.part(after, batch[link.top], draws[after.number])
+                else:
+                    batch[link.top] = link.own(batch[link.top], draws[link.number])
             except Unfit as error:
                 raise DataError(f"{self.identify(int(indices[error.row]))}: {error}") from None
         return {name: arrayed(batch[name], self.fields[name]) for name in self.fields if name in batch}
+
+    def draws(self, seed: int, indices: Any, epochs: Any) -> dict[int, Draw | None]:
+        """The randomness of each step for one batch, by the number of the step.
+
+        The numbers of all steps are drawn at once: on so few samples it is the calls that take time.
+        """
+        steps = {link.number: link.step for link in self.links}
+        if epochs is None:
+            return dict.fromkeys(steps)
+        purposes = {number: f"transform {number} {step.type}" for number, step in steps.items()}
+        asked = [(philox.key(seed, purposes[at]), n) for at, step in steps.items() for n in range(step.numbers)]
+        keys = [np.array([key[half] for key, _ in asked], np.uint64)[:, None] for half in (0, 1)]
+        counter = (indices, epochs, np.array([n for _, n in asked], np.uint64)[:, None], np.uint64(0))
+        rows = iter(philox.block(counter, (keys[0], keys[1]))[0] / 2.0**32) if asked else iter(())
+        return {at: Drawn(seed, purposes[at], epochs, indices, [next(rows) for _ in range(step.numbers)])
+                for at, step in steps.items()}  # fmt: skip
 
 
 def is_label_image(x: Shape) -> bool:

@@ -99,13 +99,12 @@ def read(
     With `promise` no data are needed: it tells the fields of the source, which is not opened.
     """
     document = document or load(path)
-    prepare(document, settings)
+    names = prepare(document, settings)
     value = document.value
     top = check(document, Top, {key: value[key] for key in ("version", "name", "seed") if key in value}, (), "config") or Top()
     engine = check(document, EngineKeys, value.get("engine") or {}, ("engine",), "engine") or EngineKeys()
     weights = read_weights(document, value.get("weights"))
-    names = read_vars(document, value.get("vars"))
-    feed, trouble = read_feed(document, worked(document, "data", names), top.seed, saved, promise)
+    feed, trouble = read_feed(document, value.get("data"), top.seed, saved, promise)
     names |= named(feed)
     said = worked(document, "solver", names | ending(value.get("solver")))
     solver, loop = read_solver(document, said, need_solver)
@@ -120,15 +119,19 @@ def read(
     return made
 
 
-def prepare(document: Document, settings: tuple[str, ...]) -> None:
-    """What changes the text before anything is read: files, the base, --set, paths."""
+def prepare(document: Document, settings: tuple[str, ...]) -> dict[str, Any]:
+    """What changes the text before anything is read: files, the base, --set, names in the data, paths.  Returns the names."""
     include(document)
     lay_over(document)
     override(document, settings)
-    anchor(document)
     if not isinstance(document.value, dict):
         raise ConfigError(f"{document.file}: a config is a mapping with data, net and solver; see configs/lenet.yaml")
     top_words(document, document.value)
+    names = read_vars(document, document.value.get("vars"))
+    if "data" in document.value:
+        document.value["data"] = worked(document, "data", names)
+    anchor(document)
+    return names
 
 
 def read_net(

@@ -56,7 +56,7 @@ def ring(nodes: Iterable[Id], edges: Iterable[Edge]) -> set[Id]:
 
 
 def ranked(nodes: list[Id], edges: list[Edge], top: set[Id], bottom: set[Id]) -> Ranks:
-    """Longest paths from above; what reads nothing stands right above its first reader; `top` and `bottom` at the ends."""
+    """Longest paths from above; what nothing of the main stream flows into stands late; `top` and `bottom` at the ends."""
     above, below = defaultdict(list), defaultdict(list)
     for edge in edges:
         above[edge.target].append(edge.source)
@@ -77,8 +77,9 @@ def ranked(nodes: list[Id], edges: list[Edge], top: set[Id], bottom: set[Id]) ->
         return rank[node]
 
     last = max((of(node) for node in nodes), default=0)
-    for node in nodes:
-        if not above[node] and below[node] and node not in top:
+    main = reached(top or set(nodes[:1]), below)
+    for node in sorted(nodes, key=lambda node: -rank[node]):
+        if node not in main and below[node]:
             rank[node] = min(rank[other] for other in below[node]) - 1
     if bottom:
         last = max((rank[node] + (node not in bottom) for node in nodes), default=0)
@@ -97,6 +98,16 @@ def ranked(nodes: list[Id], edges: list[Edge], top: set[Id], bottom: set[Id]) ->
             made.pieces.append(Edge(one, other, *ends))
     untangle(made)
     return made
+
+
+def reached(starts: set[Id], below: dict[Id, list[Id]]) -> set[Id]:
+    """What flows from some nodes on: the main stream, beside which labels and constants stand as late as they can."""
+    found, waiting = set(starts), list(starts)
+    while waiting:
+        fresh = set(below[waiting.pop()]) - found
+        found |= fresh
+        waiting += fresh
+    return found
 
 
 def untangle(ranks: Ranks) -> None:

@@ -54,6 +54,8 @@ class Bench:
         self.net, self.engine = net, Engine(net, Reference(np.float64))
         self.batch, self.parts = zoo.batch(net, BATCH, 1), list(net.store.segments.values())
         self.w = zoo.weights(net, 2)
+        if self.total({}, 0.0) > 80:  # where SoftmaxWithLoss is cut off, and flat
+            self.w = zoo.weights(net, 2, gain=0.3)
 
     def total(self, along: dict[str, Any], by: float) -> float:
         """The objective, from some way along a direction; every time from the same states, with the same masks."""
@@ -79,12 +81,15 @@ def slope(net: Net) -> tuple[float, float]:
     """(the slope of the loss, what the gradient promises) along a random direction that leans to the gradient."""
     key = str([(line.name, line.layer, line.bottom, line.params, line.phases) for line in net.lines]), str(net.fields)
     if key not in slopes:
-        bench, h, rng = Bench(net), 1e-8, np.random.default_rng(3)  # so small that no maximum moves to another place
+        bench, rng = Bench(net), np.random.default_rng(3)
         grads = bench.grads()
         length = np.sqrt(sum((g * g).sum() for g in grads.values()))
         along = {name: 0.1 * rng.standard_normal(g.shape) + g / length for name, g in grads.items()}
         promised = float(sum((along[name] * g).sum() for name, g in grads.items()))
-        slopes[key] = (bench.total(along, h) - bench.total(along, -h)) / (2 * h), promised
+        for h in (1e-7, 1e-9):  # with Unpooling the loss jumps where a maximum moves: a step so small that none does
+            slopes[key] = (bench.total(along, h) - bench.total(along, -h)) / (2 * h), promised
+            if promised == pytest.approx(slopes[key][0], rel=1e-5):
+                break
     return slopes[key]
 
 

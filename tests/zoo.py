@@ -113,14 +113,14 @@ def batch(net: Net, size: int, seed: int) -> dict[str, Any]:
             for name, x in net.fields.items()}  # fmt: skip
 
 
-def weights(net: Net, seed: int) -> dict[str, Any]:
+def weights(net: Net, seed: int, gain: float = 1.0) -> dict[str, Any]:
     """Values by which nothing fades on its way through a deep net, and nothing is 0; what is frozen is as it begins."""
     rng, made = np.random.default_rng(seed), {}
     for part in net.store.segments.values():
         w = rng.standard_normal(part.shape)
         around = float(part.role.startswith("scale"))
         plain = around or part.role.startswith("bias") or len(part.shape) < 2
-        made[part.name] = 0.1 * w + around if plain else w * np.sqrt(2 / (w.size / len(w)))
+        made[part.name] = 0.1 * w + around if plain else gain * w * np.sqrt(2 / (w.size / len(w)))
         if part.frozen:
             made[part.name] = part.fill(seed)
     return made

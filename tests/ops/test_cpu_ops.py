@@ -375,6 +375,81 @@ def inner_product_dw(draw: Draw) -> Case:
     return Case({"x": solid(draw.array(n, k)), "dy": draw.array(n, o, kinds=(whole, real, holed)), **args})
 
 
+def embed(draw: Draw) -> Case:
+    size, rows, places = draw.choice(1, 5, 16, 37), draw.number(1, 9), [draw.number(1, 4) for _ in range(draw.number(1, 3))]
+    x = draw.labels(tuple(places), rows)
+    args = {"x": x, "w": draw.array(rows, size), "b": draw.maybe(draw.array(size)), "y": Shape((*places, size)), "name": "it"}
+    return Case(args)
+
+
+def embed_dw(draw: Draw) -> Case:
+    case = embed(draw).args
+    dw, db = draw.choice((True, True), (True, False), (False, True))
+    args = {"dw": case["w"] if dw else None, "db": draw.array(case["y"][-1]) if db else None}
+    return Case({"x": case["x"], "dy": draw.array(*case["y"]), **args})
+
+
+# --- sequences ---
+BLOCKS = {"rnn": 1, "lstm": 4, "gru": 3}
+NOTES = {"rnn": ((1, 1),), "lstm": ((1, 1), (0, 4), (1, 1)), "gru": ((1, 1), (0, 4))}  # steps besides T, and widths in H
+
+
+def recurrent(draw: Draw) -> Case:
+    """One step, or a sequence with levels and ways; borders, padding and first states now and then."""
+    kind = draw.choice("rnn_tanh", "rnn_relu", "lstm", "lstm", "gru_after", "gru_before")
+    family, time = kind.split("_")[0], draw.choice(1, 1, 0, None)
+    n, t, d, h = draw.number(1, 5), 1 if time is None else draw.number(1, 4), draw.choice(1, 3, 17), draw.choice(1, 2, 5, 16)
+    levels, ways = (1, 1) if time is None else (draw.choice(1, 1, 2), draw.choice(1, 1, 2))
+    static, out, peep, bias = draw.yes(), draw.yes(), draw.yes(), draw.yes()
+    weights: Args = {}
+    for part in range(levels * ways):
+        rows, seen = BLOCKS[family] * h, d if part < ways else ways * h
+        shapes: dict[str, tuple[int, ...]] = {"weight_x": (rows, seen), "weight_h": (rows, h)}
+        shapes |= {"bias": (rows,)} if bias else {}
+        shapes |= {"weight_static": (rows, 2)} if static and part < ways else {}
+        shapes |= {"weight_c": (3, h)} if family == "lstm" and peep else {}
+        shapes |= {"weight_o": (h, h)} | ({"bias_o": (h,)} if bias else {}) if family == "rnn" and out else {}
+        shapes |= {"bias_h": (h,)} if family == "gru" and (bias or kind == "gru_after") else {}
+        end = (f"_l{part // ways}" if part >= ways else "") + ("_reverse" if part % ways else "")
+        weights |= {role + end: real(draw.rng, shape) * np.float32(0.4) for role, shape in shapes.items()}
+    steps = {1: (n, t), 0: (t, n), None: (n,)}[time]
+    state, two, first = Shape((n, h) if levels * ways == 1 else (n, levels * ways, h)), family == "lstm", draw.yes()
+    notes = ((0, 1), *NOTES[family]) if family == "rnn" and out else NOTES[family]
+    held = [Shape((t + more, n, wide * h)) for _ in range(levels * ways) for more, wide in notes]
+    borders = {name: (draw.rng.random(steps) < 0.7).astype(np.float32) if draw.number(0, 2) == 0 else None for name in ("cont", "mask")}
+    args: Args = {"x": real(draw.rng, (*steps, d)), "weights": tuple(weights.values()), "names": tuple(weights), "kind": kind}
+    args |= {"y": Shape((*steps, ways * h)), "tape": tuple(held) if draw.number(0, 4) else (), "time": time}
+    args |= borders if time is not None else {"cont": None, "mask": None}
+    args |= {"x_static": real(draw.rng, (n, 2)) if static else None, "state": draw.maybe(state)}
+    args |= {"h0": real(draw.rng, state) if first else None, "c0": real(draw.rng, state) if first and two else None}
+    args |= {"cell": draw.maybe(state) if two else None, "carried": None, "carried_cell": None}
+    if not first and draw.yes():
+        shape = (n, levels * ways, h)
+        args |= {"carried": real(draw.rng, shape), "carried_cell": real(draw.rng, shape) if two else None}
+    return Case(args)
+
+
+def recurrent_grad(draw: Draw) -> Case:
+    """The way back from what the way forward has really noted."""
+    case = recurrent(draw).args
+    shapes, n = dict(zip(case["names"], case["weights"], strict=True)), case["x"].shape[1 if case["time"] == 0 else 0]
+    h = shapes["weight_h"].shape[1]
+    parts, t = sum(name.startswith("weight_x") for name in shapes), case["y"].count // n // h // (1 + ("weight_x_reverse" in shapes))
+    family = case["kind"].split("_")[0]
+    notes = ((0, 1), *NOTES[family]) if "weight_o" in shapes else NOTES[family]
+    case |= {"tape": tuple(Shape((t + more, n, wide * h)) for _ in range(parts) for more, wide in notes), "state": None, "cell": None}
+    right = compute("recurrent", Case(case), Reference(np.float64))
+    tape = tuple(value.astype(np.float32) for name, value in right.items() if name.startswith("tape"))
+    learns = tuple(name for name in shapes if draw.number(0, 5))
+    state = Shape((n, h) if parts == 1 else (n, parts, h))
+    args = {name: case[name] for name in ("x", "weights", "names", "kind", "time", "cont", "mask", "x_static")}
+    args |= {"tape": tape, "dy": real(draw.rng, case["y"]), "learns": learns}
+    args |= {"dweights": tuple(real(draw.rng, shapes[name].shape) for name in learns)}
+    args |= {name: real(draw.rng, state) if draw.yes() and two else None for name, two in (("dstate", True), ("dcell", family == "lstm"))}
+    args |= {"dx": draw.maybe(Shape(case["x"].shape)), "dh0": draw.maybe(state), "dc0": draw.maybe(state) if family == "lstm" else None}
+    return Case(args | {"dx_static": None if case["x_static"] is None else draw.maybe(Shape(case["x_static"].shape))})
+
+
 # --- elementwise ---
 def leaky(x: float, slope: float) -> float:
     return x if x > 0 else slope * x
@@ -445,29 +520,37 @@ def channel_norm_dx(draw: Draw) -> Case:
 
 # --- classes ---
 def scores(draw: Draw, kinds: Any = (whole, real, holed)) -> tuple[Any, tuple[int, ...], int]:
-    """x (N, C) or (N, C, H, W), the places without the classes, and C."""
+    """x (N, C), (N, C, H, W) or (N, T, C), the places without the classes, and C."""
     n, classes = draw.number(1, 5), draw.choice(1, 2, 3, 10, 17)
+    if draw.number(0, 2) == 0:
+        steps = draw.number(1, 4)
+        return draw.array(n, steps, classes, kinds=kinds), (n, steps), classes
     spatial = draw.pair(1, 4) if draw.yes() else ()
     x = draw.array(n, classes, *spatial, kinds=kinds) * draw.choice(1, 1, 50)
     return x, (n, *spatial), classes
 
 
+def axis_of(x: Any) -> int:
+    """Where the classes are: before the places of an image, behind the steps of a sequence."""
+    return 2 if x.ndim == 3 else 1
+
+
 def softmax(draw: Draw) -> Case:
     x, _, _ = scores(draw)
     x = np.where(draw.rng.random(x.shape) < 0.1, np.float32(-np.inf), x)
-    return Case({"x": x, "y": Shape(x.shape), "axis": 1}, shared=draw.choice("", "x"))
+    return Case({"x": x, "y": Shape(x.shape), "axis": axis_of(x)}, shared=draw.choice("", "x"))
 
 
 def softmax_dx(draw: Draw) -> Case:
     x, _, _ = scores(draw)
-    return Case({"y": np.abs(x) / 10, "dy": draw.array(*x.shape), "dx": Shape(x.shape), "axis": 1})
+    return Case({"y": np.abs(x) / 10, "dy": draw.array(*x.shape), "dx": Shape(x.shape), "axis": axis_of(x)})
 
 
 def softmax_loss(draw: Draw) -> Case:
     x, places, classes = scores(draw)
     label, ignore = draw.labels(places, classes), draw.choice(None, 0, 255)
     label[draw.rng.random(places) < 0.2] = ignore or 0
-    args = {"x": x, "label": label, "weight": None, "prob": Shape(x.shape), "loss": Shape(places), "axis": 1, "ignore": ignore}
+    args = {"x": x, "label": label, "weight": None, "prob": Shape(x.shape), "loss": Shape(places), "axis": axis_of(x), "ignore": ignore}
     return Case(args)
 
 
@@ -475,7 +558,7 @@ def softmax_loss_dx(draw: Draw) -> Case:
     case = softmax_loss(draw).args
     z = np.array([draw.choice(0, 1, 3.5)], np.float32)
     given = {"prob": np.abs(case["x"]) / 10, "label": case["label"], "weight": None, "z": z, "dy": draw.array(1)}
-    return Case({**given, "dx": case["prob"], "axis": 1, "ignore": case["ignore"]})
+    return Case({**given, "dx": case["prob"], "axis": case["axis"], "ignore": case["ignore"]})
 
 
 def hits(draw: Draw) -> Case:
@@ -483,7 +566,7 @@ def hits(draw: Draw) -> Case:
     label, ignore = draw.labels(places, classes), draw.choice(None, 0, 255)
     label[draw.rng.random(places) < 0.2] = ignore or 0
     k = draw.number(1, classes)
-    return Case({"x": x, "label": label, "weight": None, "hit": Shape(places), "axis": 1, "top_k": k, "ignore": ignore})
+    return Case({"x": x, "label": label, "weight": None, "hit": Shape(places), "axis": axis_of(x), "top_k": k, "ignore": ignore})
 
 
 # --- the update ---
@@ -594,6 +677,10 @@ ROWS: dict[tuple[str, str], Callable[[Draw], Case]] = {
     ("inner_product_dx", "inner_product_dx"): inner_product_dx,
     ("inner_product_dx", "inner_product_dx_by_outputs"): inner_product_dx,
     ("inner_product_dw", "inner_product_dw"): inner_product_dw,
+    ("embed", "embed"): embed,
+    ("embed_dw", "embed_dw"): embed_dw,
+    ("recurrent", "recurrent"): recurrent,
+    ("recurrent_grad", "recurrent_grad"): recurrent_grad,
     ("elementwise", "elementwise"): elementwise,
     ("weighted_sum", "weighted_sum"): weighted_sum,
     ("channel_moments", "channel_moments"): channel_moments,
