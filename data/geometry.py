@@ -163,7 +163,7 @@ class Crop(Cutting):
         from dltrain.data.windows import cut
 
         y = np.empty((*x.shape[:2], h, w), x.dtype)
-        cut(x, (x.shape[2], x.shape[3]), self.corners(np.tile(x.shape[2:], (len(x), 1)), draw), y)
+        cut(x, (np.arange(x.shape[2]), np.arange(x.shape[3])), self.corners(np.tile(x.shape[2:], (len(x), 1)), draw), y)
         return y
 
 
@@ -277,25 +277,36 @@ class Pad(Parted):
         above, below, left, right = self.border(height, width)
         return above + height + below, left + width + right
 
-    def apply(self, x: Any, draw: Draw | None) -> Any:
+    def places(self, height: int, width: int) -> tuple[Any, Any]:
+        """Which row and column of x those of y are; -1: none."""
         from dltrain.data.resample import folded
 
-        height, width = x.shape[2:]
         above, below, left, right = self.border(height, width)
-        rows, columns = np.arange(-above, height + below), np.arange(-left, width + right)
+        both = (np.arange(-above, height + below), height), (np.arange(-left, width + right), width)
+        if self.mode == "constant":
+            rows, columns = (np.where((p >= 0) & (p < size), p, -1) for p, size in both)
+        else:
+            rows, columns = (folded(p, size, self.mode) for p, size in both)
+        return rows, columns
+
+    def apply(self, x: Any, draw: Draw | None) -> Any:
+        height, width = x.shape[2:]
         if self.mode != "constant":
-            return x.take(folded(rows, height, self.mode), 2).take(folded(columns, width, self.mode), 3)
-        y = np.full((*x.shape[:2], len(rows), len(columns)), self.fill)
+            rows, columns = self.places(height, width)
+            return x.take(rows, 2).take(columns, 3)
+        above, _, left, _ = self.border(height, width)
+        y = np.full((*x.shape[:2], *self.fitted(height, width)), self.fill)
         y[:, :, above : above + height, left : left + width] = x
         return y
 
     def parts(self, x: Any, corners: Any, y: Any) -> None:
-        from dltrain.data.windows import Border, cut
+        from dltrain.data.windows import cut
 
-        for some in range(len(x)) if isinstance(x, list) else (slice(None),):
-            part = x[some][None] if isinstance(x, list) else x
-            above, _, left, _ = self.border(*part.shape[2:])
-            cut(part, Border(above, left, self.mode, self.fill), corners[some])
+        for some in [slice(n, n + 1) for n in range(len(x))] if isinstance(x, list) else [slice(None)]:
+            part = x[some][0][None] if isinstance(x, list) else x
+            left = self.border(*part.shape[2:])[2]
+            cut(part, self.places(*part.shape[2:]), corners[some], y[some], left, self.fill)
+
 
 @transform("mirror")
 class Mirror(InPlace):
@@ -328,3 +339,14 @@ class Mirror(InPlace):
         y = x.copy()
         y[turned] = self.turned(x[turned])
         return y
+
+    def change(self, x: Any, draw: Draw | None) -> None:
+        if draw is None:
+            return
+        turned = draw.uniform()[:, 0] < self.probability
+        if self.axis == "vertical":
+            x[turned] = self.turned(x[turned])
+            return
+        from dltrain.data.windows import mirror
+
+        mirror(x.reshape(len(x), -1, x.shape[3]), turned)

@@ -9,13 +9,13 @@ import numpy as np
 from dltrain.data.resample import U, frozen, kernel
 
 
-def cut(x: Any, rows: Any, columns: Any, left: int, corners: Any, fill: Any, y: Any) -> None:
+def cut(x: Any, places: tuple[Any, Any], corners: Any, y: Any, left: int = 0, fill: Any = 0) -> None:
     """y[n, :, i, j] = x[n, :, rows[a + i], columns[b + j]], or `fill` where one of them is -1     (a, b) = corners[n]
 
-    x (N, C, H, W), y (N, C, h, w); the columns of x itself begin at the place `left`.
+    x (N, C, H, W), y (N, C, h, w); places is (rows, columns), of which from column `left` on come those of x in order.
     """
-    places = (frozen(each.astype(np.int64)) for each in (rows, columns, corners))
-    copy(frozen(x), *places, left, y.dtype.type(fill), y)
+    rows, columns, corners = (frozen(each.astype(np.int64)) for each in (*places, corners))
+    copy(frozen(x), rows, columns, corners, left, y.dtype.type(fill), y)
 
 
 @kernel

@@ -95,8 +95,9 @@ class Link:
     def part(self, after: Link, x: Any, draw: Draw | None) -> Any:
         """The field after this step and the next, whose draw it is."""
         assert isinstance(self.step, Parted) and isinstance(after.step, Cutting)
-        sizes = {size: self.step.fitted(*size) for size in {sample.shape[1:] for sample in x}}
-        corners = after.step.corners(np.array([sizes[sample.shape[1:]] for sample in x]), draw)
+        before = [sample.shape[1:] for sample in x] if isinstance(x, list) else [x.shape[2:]] * len(x)
+        sizes = {size: self.step.fitted(*size) for size in set(before)}
+        corners = after.step.corners(np.array([sizes[size] for size in before]), draw)
         y = empty(after.made, len(x))
         self.step.parts(x, corners, y)
         return y

@@ -66,7 +66,7 @@ def test_every_length_is_a_graph_over_the_same_weights() -> None:
     assert np.isfinite(losses).all()
     short = [k for k in range(6) if made.feed.train_batch_now(k)["data"].shape[1] == 2][0]
     batch = made.feed.train_batch_now(short)
-    engine.forward("test", {name: rows for name, rows in batch.items()}, "test", ("ip",))
+    engine.forward("test", batch, "test", ("ip",))
     cut = engine.blob("ip")
     one = np.concatenate([batch["data"], np.zeros((4, 4), np.int32)], axis=1)
     engine.forward("test", {**batch, "data": one}, "test", ("ip",))
