@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -146,18 +146,18 @@ def tensors(batch: dict[str, Any]) -> tuple[Any, Any]:
 
 def table(results: list[dict[str, Any]]) -> str:
     """A row a config: means over the seeds, and the range; the difference of the means in points."""
-    lines = [f"{'config':20s} {'test':>6s} {'ours, accuracy':>21s} {'PyTorch':>21s} {'ours - PyTorch':>14s}  loss, ours and PyTorch"]
+    lines = [f"{'config':20s} {'test':>6s} {'ours':>21s} {'PyTorch':>21s} {'difference':>10s}  loss of both"]
     for result in results:
         ours, peer = result["sides"]["ours"], result["sides"]["torch"]
-        difference = (statistics.mean(ours["accuracy"]) - statistics.mean(peer["accuracy"])) * 100
-        losses = f"{statistics.mean(ours['loss']):.4f} {statistics.mean(peer['loss']):.4f}"
-        lines.append(f"{result['config']:20s} {result['samples']:>6,} {spread(ours['accuracy']):>21s} {spread(peer['accuracy']):>21s} "
-                     f"{difference:>+14.2f}  {losses}")  # fmt: skip
+        points = 100 * (mean(ours["accuracy"]) - mean(peer["accuracy"]))
+        row = f"{result['config']:20s} {result['samples']:>6,} {spread(ours['accuracy']):>21s} {spread(peer['accuracy']):>21s}"
+        lines.append(f"{row} {points:>+10.2f}  {mean(ours['loss']):.4f} {mean(peer['loss']):.4f}")
     first = results[0]
     seeds = len(first["sides"]["ours"]["accuracy"])
-    return "\n".join([*lines, f"means of {seeds} seeds (least - most); {first['machine']}; {first['threads']} threads; {first['date']}"])
+    where = f"{first['machine']}; {first['threads']} threads; {first['date']}"
+    return "\n".join([*lines, f"accuracy in %, means of {seeds} seeds (least - most); {where}"])
 
 
 def spread(values: list[float]) -> str:
     """Mean and range, in per cent."""
-    return f"{statistics.mean(values) * 100:.2f} ({min(values) * 100:.1f} - {max(values) * 100:.1f})"
+    return f"{mean(values) * 100:.2f} ({min(values) * 100:.1f} - {max(values) * 100:.1f})"

@@ -1,4 +1,4 @@
-"""The nets of some configs once more, in PyTorch: each module has the name of its layer, so that first values find their place."""
+"""The nets of some configs once more, in PyTorch: a module has the name of its layer, so that first values find their place."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import click
 from dltrain import __version__
 from dltrain.data_commands import data
 from dltrain.errors import DltrainError, Mistakes
-from dltrain.net_commands import draw, init, show
+from dltrain.net_commands import draw, init, show, timed
 from dltrain.options import DEVICE, JSON, QUIET, RUNS, SETTINGS, SPLIT, WEIGHTS, options
 
 
@@ -179,7 +179,7 @@ def schema() -> None:
 
 
 cli.add_command(data)
-for command in (show, draw, init):
+for command in (show, draw, timed, init):
     cli.add_command(command)
 
 

@@ -16,7 +16,8 @@ from dltrain.registry import LAYERS
 from dltrain.vars import named, read_vars
 from dltrain.wiring import Roles
 
-PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./+-]*( [A-Za-z0-9_./+-]+)*|[0-9][A-Za-z0-9_./+ -]*")
+WORD = r"[A-Za-z0-9_./+-]+"
+PLAIN = re.compile(rf"(?![-+]){WORD}( {WORD})*|\$[A-Za-z_][A-Za-z0-9_.]*|\$\([A-Za-z0-9_.+*/%() -]*\)")  # needs no quotes
 FIRST = ("name", "type")  # keys of a line that stand in columns
 LAST = ("bottom", "phase", "param", "share")  # and those that come after the layer's own
 
@@ -26,12 +27,13 @@ def flat_text(config: Config) -> str:
     document = config.document
     values = {**config.values, "seed": config.seed}
     names = read_vars(document, document.value.get("vars")) | named(config.feed)
-    expansion = Expansion(document, read_blocks(document), names)
+    first = next(iter(config.feed.fields), None)
+    expansion = Expansion(document, read_blocks(document), names, first)
     document.raise_mistakes()
     parts = []
     for word in TOP:
         if word == "net":
-            parts.append("net:\n" + net_text(expansion.lines))
+            parts.append("net:\n" + net_text(expansion.lines, first))
         elif word == "vars":
             if "$" in json.dumps({key: values.get(key) for key in ("data", "solver")}):
                 parts.append(section("vars", names_said(names)))
@@ -52,9 +54,9 @@ def section(word: str, value: Any) -> str:
     return f"{word}:\n" + "".join(f"  {flow(key)}: {flow(item)}\n" for key, item in value.items())
 
 
-def net_text(placed: list[Placed]) -> str:
+def net_text(placed: list[Placed], above: str | None) -> str:
     """The lines with their names and types in columns."""
-    items, above = [], None
+    items = []
     for line in placed:
         items.append(item_of(line, above))
         kind = LAYERS[line.item["type"]]

@@ -1,4 +1,4 @@
-"""dltrain show, draw and init: the commands that look at a net without training it."""
+"""dltrain show, draw, time and init: the commands that look at a net without training it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dltrain.options import JSON, SETTINGS, options
+from dltrain.options import DEVICE, JSON, QUIET, SETTINGS, options
 
 GRAPH = click.option("--graph", metavar="GRAPH", help="train, test, deploy, or to:BLOB; without it the whole net.")
 
@@ -58,3 +58,20 @@ def init(name: str | None, out: str | None, as_list: bool, force: bool, as_json:
         zoo.listing(Console(as_json=as_json))
     else:
         zoo.write(name, out, force, Console(as_json=as_json))
+
+
+@click.command("time")
+@click.argument("config", metavar="CONFIG|RUN")
+@click.option(
+    "--phase", type=click.Choice(["train", "test"]), default="train", show_default=True, help="A training step, or a pass."
+)
+@click.option("--iterations", type=click.IntRange(min=1), default=20, show_default=True, help="How often each call is timed.")
+@options(SETTINGS, DEVICE, JSON, QUIET)
+def timed(
+    config: str, phase: str, iterations: int, settings: tuple[str, ...], device: str | None, as_json: bool, quiet: bool
+) -> None:
+    """Tell how long each layer takes, and how much of the machine it uses.  No data are needed: a batch is made up."""
+    from dltrain.console import Console
+    from dltrain.timing import time as made
+
+    made(config, settings, phase, iterations, device, Console(quiet, as_json))

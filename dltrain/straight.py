@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import inf
 
 from dltrain.ranks import Bend, Edge, Id, Ranks
 
@@ -52,12 +51,7 @@ def centred(ranks: Ranks, sides: Sides, gap: float, x: dict[Id, float]) -> dict[
             run[piece.source] += run[piece.target]
             for node in run[piece.target]:
                 run[node] = run[piece.source]
-    room: dict[Id, tuple[float, float]] = {}
-    for row in ranks.rows:
-        for at, node in enumerate(row):
-            low = x[row[at - 1]] + sides[row[at - 1]][1] + gap + sides[node][0] if at else -inf
-            high = x[row[at + 1]] - sides[row[at + 1]][0] - gap - sides[node][1] if at + 1 < len(row) else inf
-            room[node] = low - x[node], high - x[node]
+    beside = {node: (row[at - 1 : at], row[at + 1 : at + 2]) for row in ranks.rows for at, node in enumerate(row)}
     fans: dict[int, list[float]] = defaultdict(list)
     for piece in ranks.pieces:
         if run[piece.source] is not run[piece.target]:
@@ -70,8 +64,11 @@ def centred(ranks: Ranks, sides: Sides, gap: float, x: dict[Id, float]) -> dict[
         bends = not any(map(real, nodes))
         step = (min(asides, key=abs) if bends else sum(asides) / len(asides)) if asides else 0.0
         spare = gap / 2 if bends else 0.0  # an arrow alone needs less room
-        low, high = max(room[node][0] for node in nodes) - spare, min(room[node][1] for node in nodes) + spare
-        if (len(asides) > 2 or bends) and abs(step) <= SMALL and low <= step <= high:
+        rooms = [
+            (-1, made[node] - made[other] - sides[other][1] - sides[node][0]) for node in nodes for other in beside[node][0]
+        ] + [(1, made[other] - made[node] - sides[other][0] - sides[node][1]) for node in nodes for other in beside[node][1]]
+        free = all(room - way * step >= gap - spare - 1e-6 for way, room in rooms)
+        if (len(asides) > 2 or bends) and abs(step) <= SMALL and free:
             made |= {node: made[node] + step for node in nodes}
     return made
 

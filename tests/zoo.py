@@ -120,7 +120,7 @@ def weights(net: Net, seed: int, gain: float = 1.0) -> dict[str, Any]:
         w = rng.standard_normal(part.shape)
         around = float(part.role.startswith("scale"))
         plain = around or part.role.startswith("bias") or len(part.shape) < 2
-        made[part.name] = 0.1 * w + around if plain else gain * w * np.sqrt(2 / (w.size / len(w)))
+        made[part.name] = 0.1 * gain * w + around if plain else gain * w * np.sqrt(2 / (w.size / len(w)))
         if part.frozen:
             made[part.name] = part.fill(seed)
     return made

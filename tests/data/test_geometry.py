@@ -12,7 +12,8 @@ from hypothesis import strategies as some
 
 import dltrain.data  # noqa: F401  fills the registry
 from dltrain.checks import choose
-from dltrain.data.geometry import CropResize, Pad
+from dltrain.data.geometry import Pad
+from dltrain.data.resize import CropResize
 from dltrain.errors import DataError, Refusal
 from dltrain.marks import Document
 from dltrain.registry import TRANSFORMS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
-from dltrain.data.geometry import Resize
+from dltrain.data.resize import Resize
 from dltrain.errors import Refusal
 from dltrain.source import ANY_SIZE, Shape
 

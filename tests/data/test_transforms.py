@@ -12,7 +12,8 @@ from hypothesis import strategies as some
 
 import dltrain.data  # noqa: F401  fills the registry
 from dltrain.checks import choose
-from dltrain.data.geometry import Crop, Mirror, Resize
+from dltrain.data.geometry import Crop, Mirror
+from dltrain.data.resize import Resize
 from dltrain.data.statistics import Mean
 from dltrain.data.values import Scale
 from dltrain.errors import Refusal

@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 import dltrain.catalogue  # noqa: F401  fills the registries
 from dltrain.memory import Bound, Memory
 from dltrain.ops.backend import Reference
-from dltrain.ops.cpu import Cpu, channels, convolution, dense, images, norms  # noqa: F401  images and norms fill the recipes
+from dltrain.ops.cpu import Cpu, channels, convolution, dense, embed, images, norms, recurrent, tiled  # noqa: F401  they fill the recipes
 from dltrain.ops.cpu.backend import RECIPES, recipe_of
 from dltrain.ops.formula import formula
 from dltrain.ops.signature import OPS, Call
@@ -38,7 +38,7 @@ class Case:
     """One call: arrays for what is read, shapes for what is written, and how the kernels are tuned meanwhile."""
 
     args: Args
-    tuned: dict[str, int] = field(default_factory=dict)  # numbers of convolution.py that choose between its ways
+    tuned: dict[str, Any] = field(default_factory=dict)  # numbers of convolution.py that choose between its ways
     shared: str = ""  # the input whose memory the output takes over
     loose: tuple[str, ...] = ()  # index outputs that rounding may change
 
@@ -218,18 +218,26 @@ class Draw:
 
 
 # --- images ---
-TUNINGS = {"BUDGET": (1, 200, 1 << 21), "FEW_TAPS": (0, 75), "SPARSITY": (0, 3, 1 << 30)}
+def always(*shapes: Any) -> bool:
+    return True
 
 
-def tuning(draw: Draw) -> dict[str, int]:
-    """Few samples a chunk or many; with and without the direct and the sparse kernels."""
+def never(*shapes: Any) -> bool:
+    return False
+
+
+TUNINGS = {"BUDGET": (1, 200, 1 << 21), "FEW_TAPS": (0, 75), "SPARSITY": (0, 3, 1 << 30), "suits": (tiled.suits, always, never)}
+
+
+def tuning(draw: Draw) -> dict[str, Any]:
+    """Few samples a chunk or many; with and without the direct, the sparse and the tile kernels."""
     return {name: draw.choice(*values) for name, values in TUNINGS.items()}
 
 
 def convolved(draw: Draw) -> tuple[Any, Any, Window, Shape]:
     """x, w, the window, and the shape of y."""
     group = draw.choice(1, 1, 1, 2, 3)
-    channels, outputs = group * draw.choice(1, 1, 2, 3), group * draw.choice(1, 2, 5)
+    channels, outputs = group * draw.choice(1, 1, 2, 3), group * draw.choice(1, 2, 5, 18, 33)
     kernel = (draw.choice(1, 2, 3, 5), draw.choice(1, 2, 3, 5))
     window = Window(kernel, draw.pair(1, draw.choice(1, 4)), draw.pair(0, 2), draw.pair(1, draw.choice(1, 2)), group)
     least = [max(1, extent - 2 * pad) for extent, pad in zip(window.extent, window.pad, strict=True)]
@@ -375,15 +383,15 @@ def inner_product_dw(draw: Draw) -> Case:
     return Case({"x": solid(draw.array(n, k)), "dy": draw.array(n, o, kinds=(whole, real, holed)), **args})
 
 
-def embed(draw: Draw) -> Case:
+def looked_up(draw: Draw) -> Case:
     size, rows, places = draw.choice(1, 5, 16, 37), draw.number(1, 9), [draw.number(1, 4) for _ in range(draw.number(1, 3))]
     x = draw.labels(tuple(places), rows)
     args = {"x": x, "w": draw.array(rows, size), "b": draw.maybe(draw.array(size)), "y": Shape((*places, size)), "name": "it"}
     return Case(args)
 
 
-def embed_dw(draw: Draw) -> Case:
-    case = embed(draw).args
+def looked_up_dw(draw: Draw) -> Case:
+    case = looked_up(draw).args
     dw, db = draw.choice((True, True), (True, False), (False, True))
     args = {"dw": case["w"] if dw else None, "db": draw.array(case["y"][-1]) if db else None}
     return Case({"x": case["x"], "dy": draw.array(*case["y"]), **args})
@@ -394,7 +402,7 @@ BLOCKS = {"rnn": 1, "lstm": 4, "gru": 3}
 NOTES = {"rnn": ((1, 1),), "lstm": ((1, 1), (0, 4), (1, 1)), "gru": ((1, 1), (0, 4))}  # steps besides T, and widths in H
 
 
-def recurrent(draw: Draw) -> Case:
+def sequence(draw: Draw) -> Case:
     """One step, or a sequence with levels and ways; borders, padding and first states now and then."""
     kind = draw.choice("rnn_tanh", "rnn_relu", "lstm", "lstm", "gru_after", "gru_before")
     family, time = kind.split("_")[0], draw.choice(1, 1, 0, None)
@@ -416,7 +424,9 @@ def recurrent(draw: Draw) -> Case:
     state, two, first = Shape((n, h) if levels * ways == 1 else (n, levels * ways, h)), family == "lstm", draw.yes()
     notes = ((0, 1), *NOTES[family]) if family == "rnn" and out else NOTES[family]
     held = [Shape((t + more, n, wide * h)) for _ in range(levels * ways) for more, wide in notes]
-    borders = {name: (draw.rng.random(steps) < 0.7).astype(np.float32) if draw.number(0, 2) == 0 else None for name in ("cont", "mask")}
+    borders = {
+        name: (draw.rng.random(steps) < 0.7).astype(np.float32) if draw.number(0, 2) == 0 else None for name in ("cont", "mask")
+    }
     args: Args = {"x": real(draw.rng, (*steps, d)), "weights": tuple(weights.values()), "names": tuple(weights), "kind": kind}
     args |= {"y": Shape((*steps, ways * h)), "tape": tuple(held) if draw.number(0, 4) else (), "time": time}
     args |= borders if time is not None else {"cont": None, "mask": None}
@@ -429,15 +439,22 @@ def recurrent(draw: Draw) -> Case:
     return Case(args)
 
 
-def recurrent_grad(draw: Draw) -> Case:
+def sequence_grad(draw: Draw) -> Case:
     """The way back from what the way forward has really noted."""
-    case = recurrent(draw).args
+    case = sequence(draw).args
     shapes, n = dict(zip(case["names"], case["weights"], strict=True)), case["x"].shape[1 if case["time"] == 0 else 0]
     h = shapes["weight_h"].shape[1]
-    parts, t = sum(name.startswith("weight_x") for name in shapes), case["y"].count // n // h // (1 + ("weight_x_reverse" in shapes))
+    parts, t = (
+        sum(name.startswith("weight_x") for name in shapes),
+        case["y"].count // n // h // (1 + ("weight_x_reverse" in shapes)),
+    )
     family = case["kind"].split("_")[0]
     notes = ((0, 1), *NOTES[family]) if "weight_o" in shapes else NOTES[family]
-    case |= {"tape": tuple(Shape((t + more, n, wide * h)) for _ in range(parts) for more, wide in notes), "state": None, "cell": None}
+    case |= {
+        "tape": tuple(Shape((t + more, n, wide * h)) for _ in range(parts) for more, wide in notes),
+        "state": None,
+        "cell": None,
+    }
     right = compute("recurrent", Case(case), Reference(np.float64))
     tape = tuple(value.astype(np.float32) for name, value in right.items() if name.startswith("tape"))
     learns = tuple(name for name in shapes if draw.number(0, 5))
@@ -445,8 +462,15 @@ def recurrent_grad(draw: Draw) -> Case:
     args = {name: case[name] for name in ("x", "weights", "names", "kind", "time", "cont", "mask", "x_static")}
     args |= {"tape": tape, "dy": real(draw.rng, case["y"]), "learns": learns}
     args |= {"dweights": tuple(real(draw.rng, shapes[name].shape) for name in learns)}
-    args |= {name: real(draw.rng, state) if draw.yes() and two else None for name, two in (("dstate", True), ("dcell", family == "lstm"))}
-    args |= {"dx": draw.maybe(Shape(case["x"].shape)), "dh0": draw.maybe(state), "dc0": draw.maybe(state) if family == "lstm" else None}
+    args |= {
+        name: real(draw.rng, state) if draw.yes() and two else None
+        for name, two in (("dstate", True), ("dcell", family == "lstm"))
+    }
+    args |= {
+        "dx": draw.maybe(Shape(case["x"].shape)),
+        "dh0": draw.maybe(state),
+        "dc0": draw.maybe(state) if family == "lstm" else None,
+    }
     return Case(args | {"dx_static": None if case["x_static"] is None else draw.maybe(Shape(case["x_static"].shape))})
 
 
@@ -550,7 +574,15 @@ def softmax_loss(draw: Draw) -> Case:
     x, places, classes = scores(draw)
     label, ignore = draw.labels(places, classes), draw.choice(None, 0, 255)
     label[draw.rng.random(places) < 0.2] = ignore or 0
-    args = {"x": x, "label": label, "weight": None, "prob": Shape(x.shape), "loss": Shape(places), "axis": axis_of(x), "ignore": ignore}
+    args = {
+        "x": x,
+        "label": label,
+        "weight": None,
+        "prob": Shape(x.shape),
+        "loss": Shape(places),
+        "axis": axis_of(x),
+        "ignore": ignore,
+    }
     return Case(args)
 
 
@@ -677,10 +709,10 @@ ROWS: dict[tuple[str, str], Callable[[Draw], Case]] = {
     ("inner_product_dx", "inner_product_dx"): inner_product_dx,
     ("inner_product_dx", "inner_product_dx_by_outputs"): inner_product_dx,
     ("inner_product_dw", "inner_product_dw"): inner_product_dw,
-    ("embed", "embed"): embed,
-    ("embed_dw", "embed_dw"): embed_dw,
-    ("recurrent", "recurrent"): recurrent,
-    ("recurrent_grad", "recurrent_grad"): recurrent_grad,
+    ("embed", "embed"): looked_up,
+    ("embed_dw", "embed_dw"): looked_up_dw,
+    ("recurrent", "recurrent"): sequence,
+    ("recurrent_grad", "recurrent_grad"): sequence_grad,
     ("elementwise", "elementwise"): elementwise,
     ("weighted_sum", "weighted_sum"): weighted_sum,
     ("channel_moments", "channel_moments"): channel_moments,

@@ -14,10 +14,11 @@ import numpy as np
 from dltrain.ops.cpu.direct import CHANNELS, direct_forward, direct_gradient
 from dltrain.ops.cpu.patches import add_bias, col2im, copy_interior, im2col, sum_rows
 from dltrain.ops.cpu.pooling import max_pool, max_unpool
+from dltrain.ops.cpu.scratch import LINE, carve, room
 from dltrain.ops.cpu.sparse import winner_gradient
+from dltrain.ops.cpu.tiled import Tiled, suits
 
 BUDGET = 1 << 21  # floats of scratch for one chunk; one sample may take more
-LINE = 16  # floats in a cache line, to which scratch arrays are aligned
 FEW_TAPS = 75  # the direct kernels beat patches up to about here
 SPARSITY = 3  # plane places per window from which winners alone pay
 
@@ -113,22 +114,15 @@ class Plan:
             copy_interior(target, dx, g.pad, (0, 0), dx.shape[1:3])
 
 
-def carve(scratch: Any, sizes: list[int]) -> list[Any]:
-    """Flat, cache-line aligned parts of the scratch, of the given sizes."""
-    at, parts = -scratch.ctypes.data // scratch.itemsize % LINE, []
-    for size in sizes:
-        parts.append(scratch[at : at + size])
-        at += -(-size // LINE) * LINE
-    return parts
-
-
 def scratch_size(x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pool: Pool | None = None) -> int:
     """Floats of scratch that one worker needs for these shapes, or for fewer samples."""
+    if suits(geometry, x_shape, w_shape, pool is not None):
+        return Tiled(x_shape, w_shape, geometry).room(pool is not None)
     sizes = Plan(x_shape, w_shape, geometry, pool is not None).sizes
     if direct(geometry, w_shape, pool):
         other = direct_sizes(x_shape, w_shape, geometry) + [0, 0]
         sizes = [max(pair) for pair in zip(sizes, other)]
-    return sum(-(-size // LINE) * LINE for size in sizes) + LINE
+    return room(sizes)
 
 
 def product(a: Any, b: Any, out: Any) -> None:
@@ -169,6 +163,14 @@ def conv_forward(
     x: Any, w: Any, b: Any, y: Any, geometry: Geometry, scratch: Any, after: Callable[[Any], None] | None = None
 ) -> None:
     """y = conv(x, w) + b (b may be None); `after` works on each finished part of y while it is in the cache."""
+    if suits(geometry, x.shape, w.shape, False):
+        tiled = Tiled(x.shape, w.shape, geometry)
+        run = tiled.forward(w, b, scratch)
+        for part in tiled.slabs(len(x)):
+            run(x[part], y[part])
+            if after is not None:
+                after(y[part])
+        return
     plan = Plan(x.shape, w.shape, geometry, False)
     image, col, _, _ = plan.arrays(scratch)
     weights = w.reshape(geometry.group, -1, plan.patch).transpose(0, 2, 1)
@@ -183,6 +185,14 @@ def conv_forward(
 
 def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geometry, pool: Pool, scratch: Any) -> None:
     """y = maxpool(conv(x, w)) + b and the winner's place in the convolution's plane."""
+    if suits(geometry, x.shape, w.shape, True):
+        tiled = Tiled(x.shape, w.shape, geometry)
+        run = tiled.forward(w, None, scratch)
+        for part in tiled.slabs(len(x)):
+            full = tiled.between(scratch, part)
+            run(x[part], full)
+            max_pool(full, b, y[part], winner[part], *pool)
+        return
     if direct(geometry, w.shape, pool):
         parts = direct_parts(x, w, geometry, scratch)
         direct_forward(x, w.reshape(len(w), -1), b, y, winner, *parts, pool.stride, pool.pad)
@@ -199,16 +209,30 @@ def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geo
 
 def conv_backward(x: Any, dy: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, scratch: Any) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_forward."""
-    plan = Plan(x.shape, w.shape, geometry, False)
-    _gradients(plan, x, lambda i, n, _: dy[i : i + n], w, dx, dw, scratch)
+    if suits(geometry, x.shape, w.shape, False):
+        tiled_gradients(Tiled(x.shape, w.shape, geometry), x, lambda part: dy[part], w, dx, dw, scratch)
+    else:
+        plan = Plan(x.shape, w.shape, geometry, False)
+        _gradients(plan, x, lambda i, n, _: dy[i : i + n], w, dx, dw, scratch)
     if db is not None:
-        sum_rows(dy.reshape(-1, plan.outputs), db)
+        sum_rows(dy.reshape(-1, len(w)), db)
 
 
 def conv_pool_backward(
     x: Any, dy: Any, winner: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, pool: Any, scratch: Any
 ) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_pool_forward."""
+    if db is not None:
+        sum_rows(dy.reshape(-1, len(w)), db)
+    if suits(geometry, x.shape, w.shape, True):
+        tiled = Tiled(x.shape, w.shape, geometry)
+
+        def spread(part: slice) -> Any:
+            full = tiled.between(scratch, part)
+            max_unpool(dy[part], winner[part], full)
+            return full
+
+        return tiled_gradients(tiled, x, spread, w, dx, dw, scratch)
     if dw is not None and direct(geometry, w.shape, pool):
         parts = direct_parts(x, w, geometry, scratch)
         direct_gradient(x, dy, winner, dw.reshape(len(w), -1), *parts)
@@ -224,8 +248,20 @@ def conv_pool_backward(
         return full
 
     _gradients(plan, x, unpooled, w, dx, dw, scratch)
-    if db is not None:
-        sum_rows(dy.reshape(-1, plan.outputs), db)
+
+
+def tiled_gradients(tiled: Tiled, x: Any, gradient: Callable[[slice], Any], w: Any, dx: Any, dw: Any, scratch: Any) -> None:
+    """dx and dw (each may be None) by the tile kernels; gradient(part) gives dy of these samples."""
+    back = None if dx is None else tiled.backward(w, scratch)
+    add = None if dw is None else tiled.gradient(scratch)
+    for part in tiled.slabs(len(x)):
+        dy = gradient(part)
+        if add is not None:
+            add(x[part], dy)
+        if back is not None:
+            back(dy, dx[part])
+    if dw is not None:
+        tiled.collect(scratch, dw)
 
 
 def sparse(plan: Plan, dy: Any) -> bool:

@@ -17,7 +17,7 @@ from dltrain.ops.signature import Call
 @recipe("embed", "x y")
 def embed(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, y = (arrays.logical(call.args[name]) for name in ("x", "y"))
-    w, b = (None if call.args[name] is None else arrays.memory(call.args[name]) for name in ("w", "b"))
+    w, b = arrays.memory(call.args["w"]), None if call.args["b"] is None else arrays.memory(call.args["b"])
 
     def run(low: int, high: int) -> None:
         hold_inside(x, len(w), call.args["name"])

@@ -174,7 +174,11 @@ def gru_back(kind: str, w: Weights, tape: Any, dy: Any, dend: Any, keep: Any, li
     return das, [dh], {"weight_h": made, "bias_h": total(new)}
 
 
-CELLS: dict[str, tuple[Cell, Cell]] = {"rnn": (rnn_forth, rnn_back), "lstm": (lstm_forth, lstm_back), "gru": (gru_forth, gru_back)}
+CELLS: dict[str, tuple[Cell, Cell]] = {
+    "rnn": (rnn_forth, rnn_back),
+    "lstm": (lstm_forth, lstm_back),
+    "gru": (gru_forth, gru_back),
+}
 
 
 # --- the ops ---
@@ -185,7 +189,7 @@ class Part:
     """The samples low .. high of the arguments of a call."""
 
     def __init__(self, call: Call, arrays: Arrays, low: int, high: int) -> None:
-        self.call, self.arrays, self.cut = call, arrays, slice(low, high)
+        self.call, self.arrays, self.cut, self.empty = call, arrays, slice(low, high), low == high
         self.time = call.args["time"]
         self.rank = 2 + (sum(name.startswith("weight_x") for name in call.args["names"]) > 1)  # of states
 
@@ -212,13 +216,17 @@ class Part:
 
 
 def parts(call: Call, arrays: Arrays, cpu: Cpu) -> list[Part]:
-    """One a worker that has samples."""
+    """One a worker."""
     samples = call.args["x"].shape[1 if call.args["time"] == 0 else 0]
-    return [Part(call, arrays, low, high) for _, low, high in cpu.spans(samples) if low < high]
+    return [Part(call, arrays, low, high) for _, low, high in cpu.spans(samples)]
 
 
 def samples_first(call: Call) -> bool:
-    return call.args["time"] != 0
+    return bool(call.args["time"] != 0)
+
+
+def idle() -> None:
+    """What a worker does that has no samples."""
 
 
 def recurrent(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
@@ -227,8 +235,12 @@ def recurrent(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 
     def run(part: Part) -> Kernel:
         x, cont, static, mask, y = part.pick("x", "cont", "x_static", "mask", "y")
-        carried, first, last = (part.pick(*pair)[:count] for pair in (("carried", "carried_cell"), ("h0", "c0"), ("state", "cell")))
+        carried, first, last = (
+            part.pick(*pair)[:count] for pair in (("carried", "carried_cell"), ("h0", "c0"), ("state", "cell"))
+        )
         weights, tape = part.weights, part.tape
+        if part.empty:
+            return idle
         return lambda: Stack(x, cont, static, mask, weights, names, time).forward(forth, carried, first, y, last, tape)
 
     return Work([run(part) for part in parts(call, arrays, cpu)])
@@ -248,16 +260,16 @@ def recurrent_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 
         def kernel() -> None:
             stack = Stack(x, cont, static, mask, weights, names, time)
-            below, by_static, starts = stack.backward(back, tape, dy, last, found.__setitem__)
+            below, by_static, starts = stack.backward(back, tape, dy, last, found)
             give([(dx, stack.out_of_time(below)), (dstatic, by_static), *zip(first, starts)])
 
-        return kernel
+        return idle if part.empty else kernel
 
     def join(worker: int) -> None:
         """Each worker its own stretch of every weight, always in the order of the workers."""
         for name, whole in totals.items():
             low, high = cpu.share(worker, whole.size, LINE)
-            for found in made:
+            for found in filter(None, made):
                 np.add(whole[low:high], found[name].reshape(-1)[low:high], out=whole[low:high])
 
     finish = [partial(join, worker) for worker in range(cpu.workers)] if totals else []

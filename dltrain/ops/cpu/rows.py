@@ -129,25 +129,31 @@ def square_sum(g):
 
 
 @njit(**OPTIONS)
-def word(i, count, k0, k1):
-    """Word i of the Philox4x32-10 stream (key, count): dltrain/ops/philox.py"""
-    at = i >> U(2)
-    c0, c1, c2, c3 = at & LOW, at >> HIGH, count & LOW, count >> HIGH
-    for _ in range(10):
-        p0, p1 = c0 * M0, c2 * M1
-        c0, c1, c2, c3 = (p1 >> HIGH) ^ c1 ^ k0, p1 & LOW, (p0 >> HIGH) ^ c3 ^ k1, p0 & LOW
-        k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
-    lane = i & U(3)
-    return (c0 if lane == U(0) else c1) if lane < U(2) else (c2 if lane == U(2) else c3)
+def words(block, count, key, made):
+    """Four words of the Philox4x32-10 stream (key, count) for each block from `block` on: dltrain/ops/philox.py"""
+    low, high = count & LOW, count >> HIGH
+    for b in range(U(made.size // 4)):
+        at = block + b
+        c0, c1, c2, c3, k0, k1 = at & LOW, at >> HIGH, low, high, key[0], key[1]
+        for _ in range(10):
+            p0, p1 = c0 * M0, c2 * M1
+            c0, c1, c2, c3 = (p1 >> HIGH) ^ c1 ^ k0, p1 & LOW, (p0 >> HIGH) ^ c3 ^ k1, p0 & LOW
+            k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
+        i = U(4) * b
+        made[i], made[i + U(1)], made[i + U(2)], made[i + U(3)] = c0, c1, c2, c3
 
 
 @njit(**OPTIONS)
 def dropout_planes(x, y, first, count, key, least, scale):
     """y[n, p, c] = x scale where the word of its logical index (n, c, p) >= least, else 0; sample 0 here is sample `first`"""
     N, P, C = x.shape
+    drawn = np.empty((P * C + 6) // 4 * 4, np.uint32)
+    bound = np.uint32(least)
     for n in range(N):
+        start = U((first + n) * C * P)
+        words(start >> U(2), count, key, drawn)
+        w = drawn[start & U(3) :]
         for p in range(P):
             a, b = x[n, p], y[n, p]
             for c in range(C):
-                i = U(((first + n) * C + c) * P + p)
-                b[c] = a[c] * scale if word(i, count, key[0], key[1]) >= least else F(0.0)
+                b[c] = a[c] * scale if w[U(c * P + p)] >= bound else F(0.0)

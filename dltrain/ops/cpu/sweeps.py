@@ -89,8 +89,7 @@ def sweep(x, places, taps, run, packed, bias, y, targets, outputs, count):
 def sweep_chunks(x, image, corner, tables, channels, packed, bias, y, chunk, plane):
     """y = the windows of the images x times the weights, group by group, a chunk at a time in `image` (without one: in x itself)
 
-    tables: (places, targets, taps, run); channels: of x and of y, each in a group; plane: places of an image.  A group that is
-    several (the phases of a strided gradient) gives several tables.
+    tables: (places, targets, taps, run);   channels: (of x in a group, of y in a group, groups);   plane: places of an image
     """
     places, targets, taps, run = tables
     inputs, outputs, groups = channels
@@ -111,11 +110,10 @@ def sweep_chunks(x, image, corner, tables, channels, packed, bias, y, chunk, pla
 
 @njit(**OPTIONS)
 def gather_chunks(x, image, corner, tables, channels, dy, total, chunk, plane):
-    """total (groups, K, pitch) = sum over all windows of (what each covers of x) times dy, flat"""
+    """total (groups, K, pitch) += sum over all windows of (what each covers of x) times dy, flat"""
     places, _, taps, run = tables
     inputs, outputs, groups = channels
-    size, pitch = total.size // groups, -(-outputs // LANES) * LANES
-    clear(total)
+    size = total.size // groups
     if image.size:
         clear(image.reshape(-1))
     for n in range(0, len(x), chunk):
@@ -124,22 +122,21 @@ def gather_chunks(x, image, corner, tables, channels, dy, total, chunk, plane):
         if image.size:
             inside_border(part, corner, image)
             source = image.reshape(-1)
-        count = len(part) * plane
         for g in range(groups):
-            for t in range(taps.size):
-                for r in range(0, run, ROWS):
-                    if outputs > LANES or r % (2 * ROWS) == 0:
-                        rows = source[taps[t] + r + g * inputs :]
-                        into = total[g * size + (t * run + r) * pitch :]
-                        gather_rows(rows, places, slope[g * outputs :], outputs * groups, count, into, pitch, run - r, outputs)
+            gather(source[g * inputs :], places, taps, run, slope[g * outputs :], outputs * groups, outputs,
+                   total[g * size : (g + 1) * size], len(part) * plane)  # fmt: skip
 
 
 @njit(**OPTIONS)
-def gather_rows(x, places, dy, step, count, total, pitch, rows, outputs):
-    """One block of rows of the sum above, for all outputs; bands keep x and dy near."""
-    for o in range(0, outputs, PAIR):
-        room = outputs - o
-        if outputs > LANES:
-            gather_two(x, places, dy[o:], step, 0, count, total[o:], pitch, min(rows, ROWS), room)
-        else:
-            gather_one(x, places, dy[o:], step, 0, count, total[o:], pitch, min(rows, 2 * ROWS), room)
+def gather(x, places, taps, run, dy, step, outputs, total, count):
+    """total[t, k, o] += sum over q < count of x[places[q] + taps[t] + k] dy[q step + o], in rows as long as whole vectors"""
+    pitch, pair = -(-outputs // LANES) * LANES, outputs > LANES
+    height = ROWS if pair else 2 * ROWS
+    for t in range(taps.size):
+        for r in range(0, run, height):
+            source, rows, into = x[taps[t] + r :], min(run - r, height), total[(t * run + r) * pitch :]
+            for o in range(0, outputs, PAIR):
+                if pair:
+                    gather_two(source, places, dy[o:], step, 0, count, into[o:], pitch, rows, outputs - o)
+                else:
+                    gather_one(source, places, dy[o:], step, 0, count, into[o:], pitch, rows, outputs - o)

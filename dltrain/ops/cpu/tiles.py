@@ -54,7 +54,9 @@ class Maker:
     def times(self, a: Any, b: Any, total: Any) -> Any:
         return self.builder.call(self.fma, [a, b, total])
 
-    def loop(self, first: Any, last: Any, step: int, carried: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    def loop(
+        self, first: Any, last: Any, step: int, carried: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+    ) -> list[Any]:
         """What body(i, carried) has made of the carried values after i = first, first + step, … below last."""
         builder, function = self.builder, self.builder.function
         before, test = builder.block, function.append_basic_block("test")

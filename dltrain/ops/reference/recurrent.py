@@ -21,7 +21,6 @@ Arrays = Sequence[Any]
 Weights = dict[str, Any]
 Made = tuple[Any, Arrays, Any]
 Cell = Callable[..., Made]
-Learn = Callable[[str, Any], None]
 
 
 def macs(args: dict[str, Any]) -> int:
@@ -120,8 +119,8 @@ class Stack:
         outs = [tape[size * at][-self.steps :] * self.borders(at)[1] for at in range(first, first + self.ways)]
         return np.concatenate([self.turn(out, way) for way, out in enumerate(outs)], axis=-1)
 
-    def backward(self, cell: Cell, tape: Arrays, dy: Any, dlast: Arrays, learn: Learn) -> tuple[Any, Any, Arrays]:
-        """Gives the gradient of each weight to `learn`; returns those by x (time first), by x_static, by the first states."""
+    def backward(self, cell: Cell, tape: Arrays, dy: Any, dlast: Arrays, made: Weights) -> tuple[Any, Any, Arrays]:
+        """Puts the gradient of each weight into `made`; returns those by x (time first), by x_static, by the first states."""
         dstates = [self.of_parts(d) for d in dlast]
         size, dabove = len(tape) // len(self.ends), self.in_time(dy)
         dstatic = None if self.static is None else np.zeros_like(self.static)
@@ -131,16 +130,15 @@ class Stack:
                 dbelow = np.zeros_like(read)
             keep, live = self.borders(part)
             d = self.turn(blocks(dabove, self.ways)[part % self.ways], part) * live
-            da, dstart, made = cell(w, tape[size * part : size * (part + 1)], d, [end[:, part] for end in dstates], keep, live)
+            da, dstart, found = cell(w, tape[size * part : size * (part + 1)], d, [end[:, part] for end in dstates], keep, live)
             for to, value in zip(dstates, dstart, strict=True):
                 to[:, part] = value
-            made |= {"weight_x": rows(da).T @ rows(read), "bias": rows(da).sum(axis=0)}
+            found |= {"weight_x": rows(da).T @ rows(read), "bias": rows(da).sum(axis=0)}
             if "weight_static" in w:
-                made["weight_static"] = da.sum(axis=0).T @ self.static
+                found["weight_static"] = da.sum(axis=0).T @ self.static
                 dstatic += da.sum(axis=0) @ w["weight_static"]
             dbelow += self.turn((rows(da) @ w["weight_x"]).reshape(read.shape), part)
-            for role, value in made.items():
-                learn(role + self.ends[part], value)
+            made |= {role + self.ends[part]: value for role, value in found.items()}
             if part % self.ways == 0:
                 dabove = dbelow
         return dbelow, dstatic, dstates
@@ -293,11 +291,8 @@ def recurrent_grad(
 ) -> None:  # fmt: skip
     """The gradients of `recurrent` by its bottoms and by the weights that `learns` names, all steps back through time."""
     back, count = partial(CELLS[kind.split("_")[0]][1], kind), 2 if kind == "lstm" else 1
-    stack, grads = Stack(x, cont, x_static, mask, weights, names, time), dict(zip(learns, dweights, strict=True))
-
-    def learn(name: str, value: Any) -> None:
-        if name in grads:
-            grads[name] += value
-
-    found, static, first = stack.backward(back, tape, dy, [dstate, dcell][:count], learn)
+    stack, made = Stack(x, cont, x_static, mask, weights, names, time), dict[str, Any]()
+    found, static, first = stack.backward(back, tape, dy, [dstate, dcell][:count], made)
+    for name, d in zip(learns, dweights, strict=True):
+        d += made[name]
     give([(dx, stack.out_of_time(found)), (dx_static, static), *zip([dh0, dc0], first)])
