@@ -70,6 +70,7 @@ def environment() -> dict[str, str]:
 
 def theirs(name: str, settings: tuple[str, ...], threads: int) -> dict[str, float]:
     """The same of the twin."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # its threads do not spin on a machine that others use, too
     import torch
 
     from dltrain import catalogue  # noqa: F401
@@ -84,6 +85,7 @@ def theirs(name: str, settings: tuple[str, ...], threads: int) -> dict[str, floa
     engine = engine_of(config, None)
     try:
         groups = begin(twin, engine, config.solver)
+        agree(twin, engine, config.feed.train_batch_now(0))
         train(twin, groups, config)
         return judge(twin, config.feed)
     finally:
@@ -105,6 +107,21 @@ def begin(twin: Any, engine: Any, solver: Any) -> list[dict[str, Any]]:
     left = {id(param) for param in twin.parameters()} - {id(group["params"][0]) for group in groups}
     assert not left, "the twin has parameters that the net has not"
     return groups
+
+
+def agree(twin: Any, engine: Any, batch: dict[str, Any]) -> None:
+    """Stops where the two nets do not compute the same before the first update."""
+    import torch
+
+    from dltrain.evaluate import scores_of
+
+    engine.forward("test", batch)
+    mine = scores_of(engine.net, engine.tallies())["loss"]
+    x, label = tensors(batch)
+    with torch.no_grad():
+        other = float(torch.nn.functional.cross_entropy(twin.eval()(x), label))
+    if abs(mine - other) > 1e-4 * mine:
+        raise SystemExit(f"the twin is another net: its loss begins at {other:.6f}, ours at {mine:.6f}")
 
 
 def train(twin: Any, groups: list[dict[str, Any]], config: Any) -> None:

@@ -113,7 +113,9 @@ def data_set(name: str, folder: str) -> Any:
     rows = source.splits["train"]
     if name == "cifar":
         return Small(x[rows], labels[rows], 4)
-    return torch.utils.data.TensorDataset(torch.from_numpy(x[rows].astype(np.float32)), torch.from_numpy(labels[rows].astype(np.int64)))
+    return torch.utils.data.TensorDataset(
+        torch.from_numpy(x[rows].astype(np.float32)), torch.from_numpy(labels[rows].astype(np.int64))
+    )
 
 
 def digits(folder: str) -> Any:

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent.parent
 PICTURES = 600
 TURN = 1.0  # seconds of batches in a turn
 RUNNER = "benchmarks.loaders"
+OURS = {"jpeg": ("full", "scaled")}  # ways of decoding; elsewhere there is but one
 PEERS = ("torch0", "torch2")
 ITERATIONS = 500
 PACKAGES = ("numpy", "numba", "pillow", "torch")
@@ -40,10 +41,13 @@ def loading(rounds: int) -> dict[str, Any]:
         begins = {name: {side: begin(side, f"{name} {folder}") for side in (*OURS.get(name, ("ours",)), "torch2")}
                   for name, folder in sets.items()}  # fmt: skip
     waits = waited(data) if (data / "mnist").is_dir() else None
-    return {"races": races, "begins": begins, "waited": waits, "versions": versions(), "left_out": sorted({"jpeg", "cifar"} - set(sets))}
-
-
-OURS = {"jpeg": ("full", "scaled")}
+    return {
+        "races": races,
+        "begins": begins,
+        "waited": waits,
+        "versions": versions(),
+        "left_out": sorted({"jpeg", "cifar"} - set(sets)),
+    }
 
 
 def places(data: Path, place: Path) -> dict[str, Path]:
@@ -123,11 +127,13 @@ def text(made: dict[str, Any]) -> str:
                          f"{BATCHES[name] / times['median_ms'] * 1e3:10.0f}  {ratio}")  # fmt: skip
     for name, sides in made["begins"].items():
         for side, times in sides.items():
-            far = f"; batch 0 of a fresh feed {times['0'] * 1e3:.2f} ms, batch {FAR:,} {times[str(FAR)] * 1e3:.2f} ms" if "0" in times else ""
-            lines.append(f"{name:7s} {side:7s} first batch after {times['first']:.2f} s of a fresh process{far}")
+            words = [f"batch {number:,} of a fresh feed {times[str(number)] * 1e3:.2f} ms" for number in (0, FAR) if "0" in times]
+            said = ", ".join([f"first batch after {times['first']:.2f} s of a fresh process", *words])
+            lines.append(f"{name:7s} {side:7s} {said}")
     if made["waited"]:
         seconds, share = made["waited"]["seconds"], made["waited"]["waited"]
-        lines.append(f"configs/lenet_mnist.yaml, {ITERATIONS} iterations: waited {share:.3f} of {seconds:.2f} s for data, {share / seconds:.1%}")
+        words = f"waited {share:.3f} of {seconds:.2f} s for data, {share / seconds:.1%}"
+        lines.append(f"configs/lenet_mnist.yaml, {ITERATIONS} iterations: {words}")
     lines += [f"left out, for want of files: {', '.join(made['left_out'])}"] if made["left_out"] else []
     first = made["races"][0]
     return "\n".join([*lines, f"{first['machine']}; {first['date']}; {made['versions']}"])

@@ -21,12 +21,23 @@ TURN = 0.5  # seconds of steps in a turn
 
 
 def race(
-    name: str, sides: tuple[str, ...], threads: int, rounds: int, module: str = "benchmarks.runner", turn: float = TURN
+    name: str,
+    sides: tuple[str, ...],
+    threads: int,
+    rounds: int,
+    module: str = "benchmarks.runner",
+    turn: float = TURN,
+    phase: str = "",
 ) -> dict[str, Any]:
-    """Medians and quartiles of each side, in milliseconds a step.  `module` runs a side; `turn` is in seconds."""
+    """Medians and quartiles of each side, in milliseconds a step.  `module` runs a side; `turn` is in seconds.
+
+    A side that cannot run here says why, and is left out.  With a phase (train, test) each also tells its memory at the end.
+    """
     threads = threads or len(os.sched_getaffinity(0))
-    runners = {side: start(side, name, threads, module) for side in sides}
-    about = {side: json.loads(answer(runner))["about"] for side, runner in runners.items()}
+    runners = {side: start(side, name, threads, module, phase) for side in sides}
+    heads = {side: json.loads(answer(runner)) for side, runner in runners.items()}
+    left_out = {side: head["left_out"] for side, head in heads.items() if "left_out" in head}
+    runners = {side: runner for side, runner in runners.items() if side not in left_out}
     steps = {side: max(1, round(turn / statistics.median(ask(runner, 5)))) for side, runner in runners.items()}
     times: dict[str, list[float]] = {side: [] for side in sides}
     turns: dict[str, list[float]] = {side: [] for side in sides}
@@ -36,16 +47,26 @@ def race(
             made = ask(runner, steps[side])
             times[side] += made
             turns[side].append(statistics.median(made) * 1e3)
-    for runner in runners.values():
-        runner.stdin.close()  # type: ignore[union-attr]
-        runner.wait()
-    return {"net": name, "threads": threads, "machine": machine(), "date": time.strftime("%Y-%m-%d"),
-            "sides": {side: summary(times[side], turns[side]) | {"about": about[side]} for side in sides}}  # fmt: skip
+    made = {side: summary(times[side], turns[side]) | heads[side] | ending(runner, phase) for side, runner in runners.items()}
+    return {"net": name, "phase": phase, "threads": threads, "machine": machine(), "date": time.strftime("%Y-%m-%d"),
+            "sides": made, "left_out": left_out}  # fmt: skip
 
 
-def start(side: str, name: str, threads: int | str, module: str) -> subprocess.Popen[str]:
+def ending(runner: subprocess.Popen[str], phase: str) -> dict[str, Any]:
+    """What a side tells last: the memory that its steps took."""
+    told: dict[str, Any] = {}
+    if phase:
+        runner.stdin.write("memory\n")  # type: ignore[union-attr]
+        runner.stdin.flush()  # type: ignore[union-attr]
+        told = json.loads(answer(runner))
+    runner.stdin.close()  # type: ignore[union-attr]
+    runner.wait()
+    return told
+
+
+def start(side: str, name: str, threads: int | str, module: str, phase: str = "") -> subprocess.Popen[str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
-    words = [sys.executable, "-m", module, side, name, str(threads)]
+    words = [sys.executable, "-m", module, side, name, str(threads), *([phase] if phase else [])]
     return subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parent.parent
     )
@@ -67,7 +88,9 @@ def ask(runner: subprocess.Popen[str], steps: int) -> list[float]:
 
 def summary(times: list[float], turns: list[float]) -> dict[str, Any]:
     low, middle, high = (value * 1e3 for value in statistics.quantiles(times, n=4))
-    return {"median_ms": middle, "quartiles_ms": [low, high], "turns_ms": turns, "steps": len(times)}
+    return {
+        "median_ms": middle, "quartiles_ms": [low, high], "least_ms": min(times) * 1e3, "turns_ms": turns, "steps": len(times)
+    }  # fmt: skip
 
 
 def machine() -> str:
@@ -82,15 +105,21 @@ def machine() -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """A row a net and a side; the ratio is the peer's median over ours, with the range over the turns."""
-    lines = [f"{'net':8s} {'side':8s} {'median':>9s} {'quartiles':>17s}  {'ratio to ours':>22s}"]
+    heads = f"{'net':14s} {'side':8s} {'median':>10s} {'quartiles':>18s} {'least':>9s} {'ratio to ours':>22s} {'memory':>9s}"
+    lines = [heads.rstrip()]
     for result in results:
         ours = result["sides"]["ours"]
         for side, made in result["sides"].items():
             low, high = made["quartiles_ms"]
             ratios = sorted(theirs / mine for theirs, mine in zip(made["turns_ms"], ours["turns_ms"], strict=True))
             ratio = "" if side == "ours" else f"{made['median_ms'] / ours['median_ms']:.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
-            lines.append(f"{result['net']:8s} {side:8s} {made['median_ms']:6.2f} ms {low:7.2f} - {high:5.2f} ms  {ratio:>22s}")
+            memory = f"{made['memory_mib']:.0f} MiB" if made.get("memory_mib") is not None else ""
+            times = f"{made['median_ms']:7.2f} ms {low:7.2f} - {high:5.2f} ms {made['least_ms']:6.2f} ms"
+            lines.append(f"{result['net']:14s} {side:8s} {times} {ratio:>22s} {memory:>9s}".rstrip())
+        lines += [f"{result['net']:14s} {side:8s} left out: {why}" for side, why in result["left_out"].items()]
     first = results[0]
-    lines += [f"{first['machine']}; {first['threads']} threads; {first['date']}"]
+    lines += [
+        f"{first['machine']}; {first['threads']} threads; {first['date']}{'; phase ' * bool(first['phase'])}{first['phase']}"
+    ]
     lines += [f"{side}: {made['about']}" for side, made in first["sides"].items()]
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """One side of a race, a process of its own: reads a number of steps from stdin, answers with their times in seconds.
 
-python -m benchmarks.runner ours|eager|compile NET THREADS
+Asked for `memory` it answers with the most that it has taken since its library was imported.
+
+python -m benchmarks.runner ours|eager|compile NET THREADS [train|test]
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +21,7 @@ from benchmarks.nets import NETS, RATES, Bench
 WARM_UP = 20
 
 
-def ours(bench: Bench, threads: int) -> tuple[Callable[[], object], str]:
+def ours(bench: Bench, threads: int, phase: str = "train") -> tuple[Callable[[], object], str]:
     import dltrain.catalogue  # noqa: F401
     from dltrain.devices import blas_words
     from dltrain.engine import Engine
@@ -41,10 +45,11 @@ def ours(bench: Bench, threads: int) -> tuple[Callable[[], object], str]:
     engine.initialise(1)
     x, label = batch(bench)
     feed = {"data": x.astype(np.int32) if bench.words else x, "label": label.astype(np.int32)}
-    return lambda: engine.step([feed], RATES), ", ".join(blas_words())
+    about = ", ".join(blas_words())
+    return (lambda: engine.step([feed], RATES)) if phase == "train" else (lambda: engine.forward("test", feed)), about
 
 
-def torch_side(bench: Bench, threads: int, compiled: bool) -> tuple[Callable[[], object], str]:
+def torch_side(bench: Bench, threads: int, compiled: bool, phase: str = "train") -> tuple[Callable[[], object], str]:
     import torch
 
     torch.set_num_threads(threads)
@@ -63,7 +68,13 @@ def torch_side(bench: Bench, threads: int, compiled: bool) -> tuple[Callable[[],
             torch.nn.utils.clip_grad_norm_(net.parameters(), bench.clip)
         optimizer.step()
 
-    return step, f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    def test() -> None:
+        with torch.inference_mode():
+            loss(run(x), label)
+
+    net.train(phase == "train")
+    chosen = step if phase == "train" else test
+    return chosen, f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 
 def batch(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
@@ -72,13 +83,40 @@ def batch(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
     return x, rng.integers(0, bench.classes, (bench.batch[0], *bench.label))
 
 
-def main(side: str, name: str, threads: int) -> None:
-    made = ours(NETS[name], threads) if side == "ours" else torch_side(NETS[name], threads, side == "compile")
-    step, about = made
-    for _ in range(WARM_UP):
-        step()
+def resident(key: str) -> float:
+    """MiB of this process: VmRSS now, VmHWM at most (Linux)."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[key].split()[0]) / 1024
+
+
+def imported(side: str) -> float | None:
+    """Imports the library of a side; what the process takes then, from where its peak is counted.  None where none can tell."""
+    for module in ("dltrain.catalogue", "dltrain.engine", "dltrain.ops.cpu.dense") if side == "ours" else ("torch",):
+        import_module(module)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        return resident("VmRSS")
+    except (OSError, KeyError):
+        return None
+
+
+def main(side: str, name: str, threads: int, phase: str) -> None:
+    before, bench = imported(side), NETS[name]
+    try:
+        made = ours(bench, threads, phase) if side == "ours" else torch_side(bench, threads, side == "compile", phase)
+        step, about = made
+        for _ in range(WARM_UP):
+            step()
+    except Exception as error:
+        if side != "compile":  # which needs a compiler that not every machine has
+            raise
+        print(json.dumps({"left_out": f"{type(error).__name__}: {error}".partition("\n")[0][:200]}), flush=True)
+        return
     print(json.dumps({"about": about}), flush=True)
     for line in sys.stdin:
+        if line.strip() == "memory":
+            print(json.dumps({"memory_mib": None if before is None else resident("VmHWM") - before}), flush=True)
+            continue
         times = []
         for _ in range(int(line)):
             start = time.perf_counter()
@@ -88,4 +126,4 @@ def main(side: str, name: str, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else "train")

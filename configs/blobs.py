@@ -7,7 +7,8 @@ import numpy as np
 
 def sample(seed: int, index: int) -> dict[str, Any]:
     """label   0 rows, 1 columns, 2 a chequer, 3 nothing but noise
-    place   row and column of the middle, 0 .. 1, known of two discs in three; size   the radius, known of every other
+    place   row and column of the middle, 0 .. 1, known of two discs in three
+    size    0 the smallest, 1 the largest, known of every other disc
     disc    1 where it is
     """
     rng = np.random.default_rng((seed, index))
@@ -24,7 +25,7 @@ def sample(seed: int, index: int) -> dict[str, Any]:
         "label": label,
         "place": known[0] * np.array([row, column], np.float32) / 32,
         "place.present": known[0],
-        "size": known[1] * np.float32(radius / 32),
+        "size": known[1] * np.float32((radius - 4) / 3),
         "size.present": known[1],
         "disc": disc[None].astype(np.float32),
     }

@@ -75,10 +75,10 @@ class Resize(Parted):
         return resized(x, self.fitted(x.shape[1], x.shape[2]), "nearest" if self.classes else self.mode, window)
 
     def parts(self, x: Any, corners: Any, y: Any) -> None:
-        whole = x if isinstance(x, list) else self.apply(x, None)  # small ones are resized many at a time
+        h, w = y.shape[2:]
+        whole = None if isinstance(x, list) else self.apply(x, None)  # small ones are resized many at a time
         for row, (a, b) in enumerate(corners.tolist()):
-            h, w = y.shape[2:]
-            y[row] = self.part(x[row], (a, b, h, w)) if whole is x else whole[row, :, a : a + h, b : b + w]
+            y[row] = self.part(x[row], (a, b, h, w)) if whole is None else whole[row, :, a : a + h, b : b + w]
 
     def least(self) -> tuple[int, int] | None:
         return self.target

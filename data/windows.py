@@ -30,23 +30,25 @@ def copy(x: Any, rows: Any, columns: Any, corners: Any, left: int, fill: Any, y:
                 if r < 0:
                     made[:] = fill
                     continue
-                row = x[n, c, r]
-                for j in range(low, high):
-                    made[j] = row[U(j + b - left)]
-                for j in range(low):
-                    q = columns[b + j]
-                    made[j] = row[q] if q >= 0 else fill
-                for j in range(high, w):
-                    q = columns[b + j]
-                    made[j] = row[q] if q >= 0 else fill
+                row, inside = x[n, c, r, b + low - left : b + high - left], made[low:high]
+                for j in range(inside.size):
+                    inside[j] = row[j]
+                for j in range(w - high + low):
+                    at = U(j if j < low else j - low + high)
+                    q = columns[U(b) + at]
+                    made[at] = x[n, c, r, q] if q >= 0 else fill
 
 
 @kernel
 def mirror(x: Any, turned: Any) -> None:
     """x[n, l, :] backwards, for each n that is turned"""
+    size = x.shape[2]
+    kept = np.empty(size, x.dtype)
     for n in range(x.shape[0]):
         if turned[n]:
             for l in range(x.shape[1]):
-                row, last = x[n, l], x.shape[2] - 1
-                for j in range(x.shape[2] // 2):
-                    row[j], row[last - j] = row[last - j], row[j]
+                row = x[n, l]
+                for j in range(size):
+                    kept[j] = row[j]
+                for j in range(size):
+                    row[j] = kept[size - 1 - j]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,9 @@ from dltrain.source import Arrays, Draw, Shape, Step, Unfit, empty, varies
 
 Part = Literal["train", "test"]
 Unmade = Callable[[list["Link"], str], Iterator[Any]]  # a field of the training split after some links, in parts
+
+
+key = lru_cache(maxsize=256)(philox.key)
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,11 @@ class Link:
     def part(self, after: Link, x: Any, draw: Draw | None) -> Any:
         """The field after this step and the next, whose draw it is."""
         assert isinstance(self.step, Parted) and isinstance(after.step, Cutting)
-        before = [sample.shape[1:] for sample in x] if isinstance(x, list) else [x.shape[2:]] * len(x)
-        sizes = {size: self.step.fitted(*size) for size in set(before)}
-        corners = after.step.corners(np.array([sizes[size] for size in before]), draw)
+        if isinstance(x, list):
+            sizes = np.array([self.step.fitted(*sample.shape[1:]) for sample in x])
+        else:
+            sizes = np.tile(self.step.fitted(*x.shape[2:]), (len(x), 1))
+        corners = after.step.corners(sizes, draw)
         y = empty(after.made, len(x))
         self.step.parts(x, corners, y)
         return y
@@ -186,18 +192,17 @@ class Chain:
         return {name: arrayed(batch[name], self.fields[name]) for name in self.fields if name in batch}
 
     def draws(self, seed: int, indices: Any, epochs: Any) -> dict[int, Draw | None]:
-        """The randomness of each step for one batch, by the number of the step.
-
-        The numbers of all steps are drawn at once: on so few samples it is the calls that take time.
-        """
+        """The randomness of each step for one batch, by the number of the step; the numbers of all steps are drawn at once."""
         steps = {link.number: link.step for link in self.links}
         if epochs is None:
             return dict.fromkeys(steps)
         purposes = {number: f"transform {number} {step.type}" for number, step in steps.items()}
-        asked = [(philox.key(seed, purposes[at]), n) for at, step in steps.items() for n in range(step.numbers)]
-        keys = [np.array([key[half] for key, _ in asked], np.uint64)[:, None] for half in (0, 1)]
-        counter = (indices, epochs, np.array([n for _, n in asked], np.uint64)[:, None], np.uint64(0))
-        rows = iter(philox.block(counter, (keys[0], keys[1]))[0] / 2.0**32) if asked else iter(())
+        asked = [(at, n) for at, step in steps.items() for n in range(step.numbers)]
+        if asked:
+            from dltrain.ops.cpu.uniform import uniform
+
+            made = uniform(indices, epochs, [key(seed, purposes[at]) for at, _ in asked], [n for _, n in asked])
+        rows = iter(made if asked else ())
         return {at: Drawn(seed, purposes[at], epochs, indices, [next(rows) for _ in range(step.numbers)])
                 for at, step in steps.items()}  # fmt: skip
 

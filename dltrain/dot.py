@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from dltrain.scene import Box, Group, Scene
+from dltrain.scene import COLOURS, Box, Group, Scene
 
-FILLS = {  # family -> inside, edge
-    "data": ("#f4f4f2", "#8a8a86"), "convolution": ("#dbe7f6", "#3b6ea5"), "fully connected": ("#e4def3", "#6a51a3"),
-    "recurrent": ("#d8eeee", "#2f8080"), "pooling": ("#fdebd3", "#c77f2a"), "normalisation": ("#eceff1", "#78858c"),
-    "activation": ("#fbf6cf", "#a89324"), "join": ("#e2f0d9", "#5b8f3c"), "other": ("#ffffff", "#777777"),
-    "loss": ("#f8d9d6", "#b5382d"), "metric": ("#f7dcec", "#a83279"),
-}  # fmt: skip
 HEAD = """digraph net {{
   rankdir={way}; fontname="Helvetica"; fontsize=10; compound=true; nodesep=0.25; ranksep=0.3;
   node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=10, margin="0.1,0.04"];
@@ -32,14 +26,14 @@ def members(group: Group, indent: str) -> Iterator[str]:
         if isinstance(member, Box):
             yield f"{indent}{quoted(member.name)} [{look(member)}];\n"
             continue
-        yield f"{indent}subgraph {quoted('cluster ' + member.name)} {{\n"
+        yield f"{indent}subgraph {quoted('cluster ' + member.name.rstrip('/'))} {{\n"
         yield f'{indent}  label={quoted(member.title)}; labeljust=l; style=rounded; color="#c4c4be"; bgcolor="#55555510";\n'
         yield from members(member, indent + "  ")
         yield indent + "}\n"
 
 
 def look(box: Box) -> str:
-    inside, edge = FILLS[box.family]
+    inside, edge = COLOURS[box.family]
     line = {"solid": "", "dashed": ",dashed", "dotted": ",dotted", "dashdot": ",dashed"}[box.style]
     return f'label={quoted(box.title, box.words)}, fillcolor="{inside}", color="{edge}", style="rounded,filled{line}"'
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dltrain.errors import ConfigError, DataError
 from dltrain.layout import LINES, Direction, Item, Plate, Size, Way, lay_out
-from dltrain.scene import STYLES, Box, Group, Scene
+from dltrain.scene import COLOURS, STYLES, Box, Group, Scene
 
 FONTS: dict[str, dict[str, Any]] = {  # style of a text -> size in points, weight
     "name": {"size": 8.0, "weight": "bold"},
@@ -18,12 +18,6 @@ FONTS: dict[str, dict[str, Any]] = {  # style of a text -> size in points, weigh
     "group": {"size": 7.0, "weight": "bold"},
     "legend": {"size": 6.5},
 }
-COLOURS = {  # family -> inside, edge
-    "data": ("#f4f4f2", "#8a8a86"), "convolution": ("#dbe7f6", "#3b6ea5"), "fully connected": ("#e4def3", "#6a51a3"),
-    "recurrent": ("#d8eeee", "#2f8080"), "pooling": ("#fdebd3", "#c77f2a"), "normalisation": ("#eceff1", "#78858c"),
-    "activation": ("#fbf6cf", "#a89324"), "join": ("#e2f0d9", "#5b8f3c"), "other": ("#ffffff", "#777777"),
-    "loss": ("#f8d9d6", "#b5382d"), "metric": ("#f7dcec", "#a83279"),
-}  # fmt: skip
 INK, SOFT, ARROW = "#1d1d1b", "#66665f", "#5c5c58"
 DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.6)), "dashdot": (0, (5, 1.5, 1, 1.5))}
 WORDS = {"dashed": "in training only", "dotted": "in testing only", "dashdot": "in deploy only"}

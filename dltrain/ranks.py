@@ -57,34 +57,10 @@ def ring(nodes: Iterable[Id], edges: Iterable[Edge]) -> set[Id]:
 
 def ranked(nodes: list[Id], edges: list[Edge], top: set[Id], bottom: set[Id]) -> Ranks:
     """Longest paths from above; what nothing of the main stream flows into stands late; `top` and `bottom` at the ends."""
-    above, below = defaultdict(list), defaultdict(list)
-    for edge in edges:
-        above[edge.target].append(edge.source)
-        below[edge.source].append(edge.target)
-    rank: dict[Id, int] = {}
-
-    def of(node: Id) -> int:  # not by recursion: a net may be a thousand layers deep
-        stack = [node]
-        while stack:
-            one = stack[-1]
-            missing = [other for other in above[one] if other not in rank]
-            if not missing:
-                least = 0 if one in top or not top else 1
-                rank[one] = max((rank[other] + 1 for other in above[one]), default=least)
-                stack.pop()
-            else:
-                stack += missing
-        return rank[node]
-
-    last = max((of(node) for node in nodes), default=0)
-    main = reached(top or set(nodes[:1]), below)
-    for node in sorted(nodes, key=lambda node: -rank[node]):
-        if node not in main and below[node]:
-            rank[node] = min(rank[other] for other in below[node]) - 1
+    rank = longest(nodes, edges, top)
     if bottom:
-        last = max((rank[node] + (node not in bottom) for node in nodes), default=0)
-        rank |= dict.fromkeys(bottom, last)
-    made = Ranks([[] for _ in range(last + 1)])
+        rank |= dict.fromkeys(bottom, max((rank[node] + (node not in bottom) for node in nodes), default=0))
+    made = Ranks([[] for _ in range(max(rank.values(), default=0) + 1)])
     for node in nodes:
         made.rows[rank[node]].append(node)
     for edge in edges:
@@ -98,6 +74,29 @@ def ranked(nodes: list[Id], edges: list[Edge], top: set[Id], bottom: set[Id]) ->
             made.pieces.append(Edge(one, other, *ends))
     untangle(made)
     return made
+
+
+def longest(nodes: list[Id], edges: list[Edge], top: set[Id]) -> dict[Id, int]:
+    """Node -> its rank.  Not by recursion: a net may be a thousand layers deep."""
+    above, below = defaultdict(list), defaultdict(list)
+    for edge in edges:
+        above[edge.target].append(edge.source)
+        below[edge.source].append(edge.target)
+    rank: dict[Id, int] = {}
+    stack = nodes[::-1]
+    while stack:
+        node = stack[-1]
+        missing = [other for other in above[node] if other not in rank]
+        if missing:
+            stack += missing
+        else:
+            least = 0 if node in top or not top else 1
+            rank[stack.pop()] = max((rank[other] + 1 for other in above[node]), default=least)
+    main = reached(top or set(nodes[:1]), below)
+    for node in sorted(nodes, key=lambda node: -rank[node]):
+        if node not in main and below[node]:
+            rank[node] = min(rank[other] for other in below[node]) - 1
+    return rank
 
 
 def reached(starts: set[Id], below: dict[Id, list[Id]]) -> set[Id]:

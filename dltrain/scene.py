@@ -21,6 +21,12 @@ FAMILIES = {  # family -> the types of layers in it
     "join": "Concat Eltwise",
 }  # fmt: skip
 FAMILY = {kind: family for family, kinds in FAMILIES.items() for kind in kinds.split()}
+COLOURS = {  # family -> inside, edge
+    "data": ("#f4f4f2", "#8a8a86"), "convolution": ("#dbe7f6", "#3b6ea5"), "fully connected": ("#e4def3", "#6a51a3"),
+    "recurrent": ("#d8eeee", "#2f8080"), "pooling": ("#fdebd3", "#c77f2a"), "normalisation": ("#eceff1", "#78858c"),
+    "activation": ("#fbf6cf", "#a89324"), "join": ("#e2f0d9", "#5b8f3c"), "other": ("#ffffff", "#777777"),
+    "loss": ("#f8d9d6", "#b5382d"), "metric": ("#f7dcec", "#a83279"),
+}  # fmt: skip
 STYLES = {"": "solid", "train": "dashed", "test": "dotted", "deploy": "dashdot"}  # phase -> line
 
 
@@ -90,7 +96,7 @@ def group_of(name: str, groups: dict[str, Group]) -> Group:
     """The group of a name, made with all around it when first asked for."""
     if name not in groups:
         above, _, title = name.rpartition("/")
-        groups[name] = Group(name, title)
+        groups[name] = Group(f"{name}/", title)  # a line may have the bare name
         group_of(above, groups).members.append(groups[name])
     return groups[name]
 

@@ -104,10 +104,16 @@ def time(
 
 
 def made_up(config: Config) -> Batch:
-    """A batch without data: normal numbers; whole ones are 0, which every table has, and every label may be."""
+    """A batch without data: normal numbers; whole ones are 0, which every table and every loss knows.
+
+    Where a layer lets only some samples pass, by whole numbers that are not 0, they are 1: all pass.
+    """
     rng, size = np.random.default_rng(config.seed), config.feed.batch_size("train")
+    number = int(any(line.layer.cuts for line in config.net.lines))
     return {
-        name: np.zeros((size, *shape), np.int32) if shape.dtype == "index" else rng.standard_normal((size, *shape), np.float32)
+        name: np.full((size, *shape), number, np.int32)
+        if shape.dtype == "index"
+        else rng.standard_normal((size, *shape), np.float32)
         for name, shape in config.net.fields.items()
     }
 

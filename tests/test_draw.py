@@ -263,6 +263,15 @@ def test_a_block_around_a_layer_that_stands_outside_is_opened() -> None:
     assert not any(isinstance(item.thing, Group) for item in plate.items)
 
 
+def test_a_line_may_have_the_name_of_a_block(scene: Any) -> None:
+    text = "data: {source: digits}\nnet: [{name: a, type: ReLU}, {name: a/b, type: ReLU}, {name: a/c, type: ReLU}, {name: d, type: ReLU}]\n"
+    made = scene(text)
+    hold(lay_out(made, measured, "down"), made)
+    assert made.arrows == [("data", "a"), ("a", "a/b"), ("a/b", "a/c"), ("a/c", "d")] and [
+        g.title for g in made.root.groups()
+    ] == ["a"]
+
+
 # --- files ---
 @pytest.mark.parametrize(
     ("name", "begin"), [("n.svg", b"<?xml"), ("n.png", b"\x89PNG"), ("n.pdf", b"%PDF"), ("n.dot", b"digraph")]

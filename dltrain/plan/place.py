@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import TYPE_CHECKING
 
 from dltrain.ops.signature import Call
@@ -59,16 +60,17 @@ def place(plan: Plan, reuse: bool = True) -> None:
         if tensor in before or not reuse:
             plan.offsets[tensor] = top
             top += round_up(plan.nbytes(tensor))
-    placed: list[Tensor] = []
-    for tensor in sorted((t for t in lives if t not in plan.offsets), key=lambda t: (-plan.nbytes(t), lives[t], t.name)):
-        at = top
-        rivals = sorted((plan.offsets[other], plan.nbytes(other)) for other in placed if overlap(lives[tensor], lives[other]))
-        for start, size in rivals:
-            if start - at >= plan.nbytes(tensor):
-                break
-            at = max(at, round_up(start + size))
+    sizes = {tensor: plan.nbytes(tensor) for tensor in lives}
+    placed: list[tuple[int, int, int, int]] = []  # (from, to, first segment, last segment), in the order of memory
+    for tensor in sorted((t for t in lives if t not in plan.offsets), key=lambda t: (-sizes[t], lives[t], t.name)):
+        at, (born, last) = top, lives[tensor]
+        for start, end, first, late in placed:
+            if first <= last and born <= late:
+                if start - at >= sizes[tensor]:
+                    break
+                at = max(at, round_up(end))
         plan.offsets[tensor] = at
-        placed.append(tensor)
+        insort(placed, (at, at + sizes[tensor], born, last))
     plan.arena = max((plan.offsets[t] + round_up(plan.nbytes(t)) for t in plan.offsets), default=0)
 
 
@@ -87,10 +89,6 @@ def lifetimes(plan: Plan) -> dict[Tensor, tuple[int, int]]:
         if owner.home in IN_ARENA:
             lives[owner] = (lives.get(owner, (0, 0))[0], len(plan.segments))
     return lives
-
-
-def overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return a[0] <= b[1] and b[0] <= a[1]
 
 
 def round_up(size: int) -> int:

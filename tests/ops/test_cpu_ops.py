@@ -17,7 +17,9 @@ from hypothesis import strategies as some
 import dltrain.catalogue  # noqa: F401  fills the registries
 from dltrain.memory import Bound, Memory
 from dltrain.ops.backend import Reference
-from dltrain.ops.cpu import Cpu, channels, convolution, dense, embed, images, norms, recurrent, tiled  # noqa: F401  they fill the recipes
+from dltrain.ops.cpu import Cpu, convolution, dense, embed, images, recurrent, tiled  # noqa: F401  they fill the recipes
+from dltrain.ops.cpu import channels as of_channels
+from dltrain.ops.cpu import norms as of_norms  # noqa: F401
 from dltrain.ops.cpu.backend import RECIPES, recipe_of
 from dltrain.ops.formula import formula
 from dltrain.ops.signature import OPS, Call
@@ -159,7 +161,7 @@ def compare(found: dict[str, Any], right: dict[str, Any], case: Case) -> None:
 
 
 def tuned(case: Case) -> AbstractContextManager[Any]:
-    module = channels if "BLOCK" in case.tuned else convolution
+    module = of_channels if "BLOCK" in case.tuned else convolution
     return patch.multiple(module, **case.tuned) if case.tuned else nullcontext()
 
 
@@ -542,6 +544,21 @@ def channel_norm_dx(draw: Draw) -> Case:
     return Case({**args, "scale": scale, "dy": dy, **sums, "dx": Shape(args["x"].shape)}, shared=draw.choice("", "dy"))
 
 
+def lrn(draw: Draw) -> Case:
+    sizes = draw.choice((), draw.pair(1, 5))
+    x = draw.array(draw.number(1, 4), draw.choice(1, 2, 3, 16, 37), *sizes)
+    numbers = {"size": draw.choice(1, 3, 5, 9), "beta": draw.choice(0.75, 0.5, 1.3), "rate": draw.choice(0.2, 1e-4)}
+    return Case({"x": x, "local": Shape(x.shape), "y": Shape(x.shape), "axes": (1,), "offset": draw.choice(1.0, 2.0), **numbers})
+
+
+def lrn_dx(draw: Draw) -> Case:
+    args = lrn(draw).args
+    x = args.pop("x")
+    del args["y"], args["offset"]
+    local, dy = np.abs(draw.array(*x.shape)) + np.float32(0.5), draw.array(*x.shape)
+    return Case({**args, "x": x, "local": local, "dy": dy, "dx": Shape(x.shape)}, shared=draw.choice("", "dy"))
+
+
 # --- classes ---
 def scores(draw: Draw, kinds: Any = (whole, real, holed)) -> tuple[Any, tuple[int, ...], int]:
     """x (N, C), (N, C, H, W) or (N, T, C), the places without the classes, and C."""
@@ -716,6 +733,8 @@ ROWS: dict[tuple[str, str], Callable[[Draw], Case]] = {
     ("elementwise", "elementwise"): elementwise,
     ("weighted_sum", "weighted_sum"): weighted_sum,
     ("channel_moments", "channel_moments"): channel_moments,
+    ("lrn", "lrn"): lrn,
+    ("lrn_dx", "lrn_dx"): lrn_dx,
     ("channel_norm", "channel_norm"): channel_norm,
     ("channel_norm_dw", "channel_norm_dw"): channel_norm_dw,
     ("channel_norm_dx", "channel_norm_dx"): channel_norm_dx,

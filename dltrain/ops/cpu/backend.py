@@ -51,13 +51,13 @@ class Cpu(Reference):
     name = "cpu"
     kernels = "numba"
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, strict: bool = False) -> None:
         from threadpoolctl import threadpool_limits
 
         from dltrain.ops.cpu import dense, embed, images, norms, recurrent  # noqa: F401  fill the recipes
 
         super().__init__(np.float32)
-        self.workers = workers
+        self.workers, self.strict = workers, strict  # strict: every sum as it is defined
         self.scratches = [np.empty(0, np.float32) for _ in range(workers)]
         self.parts, self.part_top = np.empty(0, np.float32), 0
         self.limits = threadpool_limits(1, "blas")  # a worker's BLAS is its own thread's

@@ -1,8 +1,9 @@
 """Kernels that work on one channel at a time, for channels innermost in memory: the sums and the arithmetic of BatchNorm.
 
-Sums go over blocks of rows in float32, and over the blocks in float64, always in order, so that they do not depend on who did which.
-Rows are short (a channel count), so several lie side by side in one loop: `repeated` is a row of channel values written out so often.
-Results go through `made`, a piece at a time: where they take over their input's memory, a loop from one to the other is not vectorised.
+Sums go over blocks of rows in float32, and over the blocks in float64, always in order: they do not depend on who did which.
+Rows are short (a channel count), so several lie side by side in one loop: `repeated` is a row of channel values written out so
+often.  Results go through `made`, a piece at a time: where they take over their input's memory, a loop from one to the other is
+not vectorised.
 """
 
 import numpy as np

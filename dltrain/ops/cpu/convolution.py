@@ -16,7 +16,8 @@ from dltrain.ops.cpu.patches import add_bias, col2im, copy_interior, im2col, sum
 from dltrain.ops.cpu.pooling import max_pool, max_unpool
 from dltrain.ops.cpu.scratch import LINE, carve, room
 from dltrain.ops.cpu.sparse import winner_gradient
-from dltrain.ops.cpu.tiled import Tiled, suits
+from dltrain.ops.cpu.tiled import suits
+from dltrain.ops.cpu.ways import Ways
 
 BUDGET = 1 << 21  # floats of scratch for one chunk; one sample may take more
 FEW_TAPS = 75  # the direct kernels beat patches up to about here
@@ -42,6 +43,7 @@ class Geometry(NamedTuple):
     pad: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     group: int = 1
+    strict: bool = False  # no transforms that round otherwise
 
     def plane(self, height: int, width: int) -> tuple[int, int]:
         """Output (height, width)."""
@@ -117,7 +119,7 @@ class Plan:
 def scratch_size(x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pool: Pool | None = None) -> int:
     """Floats of scratch that one worker needs for these shapes, or for fewer samples."""
     if suits(geometry, x_shape, w_shape, pool is not None):
-        return Tiled(x_shape, w_shape, geometry).room(pool is not None)
+        return Ways(x_shape, w_shape, geometry).room(pool is not None)
     sizes = Plan(x_shape, w_shape, geometry, pool is not None).sizes
     if direct(geometry, w_shape, pool):
         other = direct_sizes(x_shape, w_shape, geometry) + [0, 0]
@@ -164,7 +166,7 @@ def conv_forward(
 ) -> None:
     """y = conv(x, w) + b (b may be None); `after` works on each finished part of y while it is in the cache."""
     if suits(geometry, x.shape, w.shape, False):
-        tiled = Tiled(x.shape, w.shape, geometry)
+        tiled = Ways(x.shape, w.shape, geometry)
         run = tiled.forward(w, b, scratch)
         for part in tiled.slabs(len(x)):
             run(x[part], y[part])
@@ -186,7 +188,7 @@ def conv_forward(
 def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geometry, pool: Pool, scratch: Any) -> None:
     """y = maxpool(conv(x, w)) + b and the winner's place in the convolution's plane."""
     if suits(geometry, x.shape, w.shape, True):
-        tiled = Tiled(x.shape, w.shape, geometry)
+        tiled = Ways(x.shape, w.shape, geometry)
         run = tiled.forward(w, None, scratch)
         for part in tiled.slabs(len(x)):
             full = tiled.between(scratch, part)
@@ -210,7 +212,7 @@ def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geo
 def conv_backward(x: Any, dy: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, scratch: Any) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_forward."""
     if suits(geometry, x.shape, w.shape, False):
-        tiled_gradients(Tiled(x.shape, w.shape, geometry), x, lambda part: dy[part], w, dx, dw, scratch)
+        tiled_gradients(Ways(x.shape, w.shape, geometry), x, lambda part: dy[part], w, dx, dw, scratch)
     else:
         plan = Plan(x.shape, w.shape, geometry, False)
         _gradients(plan, x, lambda i, n, _: dy[i : i + n], w, dx, dw, scratch)
@@ -225,14 +227,15 @@ def conv_pool_backward(
     if db is not None:
         sum_rows(dy.reshape(-1, len(w)), db)
     if suits(geometry, x.shape, w.shape, True):
-        tiled = Tiled(x.shape, w.shape, geometry)
+        tiled = Ways(x.shape, w.shape, geometry)
 
         def spread(part: slice) -> Any:
             full = tiled.between(scratch, part)
             max_unpool(dy[part], winner[part], full)
             return full
 
-        return tiled_gradients(tiled, x, spread, w, dx, dw, scratch)
+        tiled_gradients(tiled, x, spread, w, dx, dw, scratch)
+        return
     if dw is not None and direct(geometry, w.shape, pool):
         parts = direct_parts(x, w, geometry, scratch)
         direct_gradient(x, dy, winner, dw.reshape(len(w), -1), *parts)
@@ -250,7 +253,7 @@ def conv_pool_backward(
     _gradients(plan, x, unpooled, w, dx, dw, scratch)
 
 
-def tiled_gradients(tiled: Tiled, x: Any, gradient: Callable[[slice], Any], w: Any, dx: Any, dw: Any, scratch: Any) -> None:
+def tiled_gradients(tiled: Ways, x: Any, gradient: Callable[[slice], Any], w: Any, dx: Any, dw: Any, scratch: Any) -> None:
     """dx and dw (each may be None) by the tile kernels; gradient(part) gives dy of these samples."""
     back = None if dx is None else tiled.backward(w, scratch)
     add = None if dw is None else tiled.gradient(scratch)

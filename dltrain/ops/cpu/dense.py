@@ -16,13 +16,16 @@ from dltrain.ops.cpu.patches import add_bias
 from dltrain.ops.signature import Call
 
 LARGE = 1 << 20  # weights: beyond this a worker takes outputs, not samples, so that each weight is read once
-MANY = 256  # samples: from here on each weight is used often enough
+MANY = 256  # samples
 
 
 def large(call: Call) -> bool:
-    """True where reading the weights weighs more than the arithmetic on them."""
-    few = (call.args.get("x") or call.args["dy"]).shape[0] < MANY
-    return few and bool(call.args["w"].shape.count > LARGE)
+    return bool(call.args["w"].shape.count > LARGE)
+
+
+def large_for_few(call: Call) -> bool:
+    """Back, the weights are read as they lie: for many samples that costs less than reading all of dy twice."""
+    return large(call) and call.args["dy"].shape[0] < MANY
 
 
 def given(call: Call, arrays: Arrays, *names: str) -> list[Any]:
@@ -58,7 +61,7 @@ def inner_product(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     return Work([partial(product, x[low:high], w, b, y[low:high]) for _, low, high in cpu.spans(len(x))])
 
 
-@recipe("inner_product_dx", "", large)
+@recipe("inner_product_dx", "", large_for_few)
 def inner_product_dx_by_outputs(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     w, dy, dx = (arrays.memory(call.args[name]) for name in ("w", "dy", "dx"))
     return Work([partial(np.matmul, dy, w[:, low:high], dx[:, low:high]) for _, low, high in cpu.spans(w.shape[1], LINE)])

@@ -23,8 +23,8 @@ def planar(call: Call) -> bool:
     return all(len(call.args[name].shape) == 4 for name in ("x", "y", "dx", "dy") if call.args.get(name) is not None)
 
 
-def geometry(window: Window) -> Geometry:
-    return Geometry(window.kernel, window.stride, window.pad, window.steps, window.group)  # type: ignore[arg-type]
+def geometry(window: Window, cpu: Cpu) -> Geometry:
+    return Geometry(window.kernel, window.stride, window.pad, window.steps, window.group, cpu.strict)  # type: ignore[arg-type]
 
 
 def pool_of(window: Window) -> Pool:
@@ -40,7 +40,7 @@ def part(array: Any, low: int, high: int) -> Any:
 @recipe("conv_elementwise", "x y", planar)
 def conv(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, b, y = given(call, arrays, "x", "w", "b", "y")
-    shape = geometry(call.args["window"])
+    shape = geometry(call.args["window"], cpu)
     after = after_conv(call) if "formula" in call.args else None
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
@@ -64,7 +64,7 @@ def after_conv(call: Call) -> Any:
 def conv_max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, b, y, winner = given(call, arrays, "x", "w", "b", "y", "winner")
     b = np.zeros(len(w), np.float32) if b is None else b
-    shape, pool = geometry(call.args["window"]), pool_of(call.args["pool"])
+    shape, pool = geometry(call.args["window"], cpu), pool_of(call.args["pool"])
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
         scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape, pool))
@@ -81,7 +81,7 @@ def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, dy, dx, dw, db = given(call, arrays, "x", "w", "dy", "dx", "dw", "db")
     pooled = "pool" in call.args
     w = dw if w is None else w  # without dx the weights are only asked for their shape
-    shape, pool = geometry(call.args["window"]), pool_of(call.args["pool"]) if pooled else None
+    shape, pool = geometry(call.args["window"], cpu), pool_of(call.args["pool"]) if pooled else None
     dws, dbs = (None if total is None else cpu.apart(total.size) for total in (dw, db))
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
@@ -105,7 +105,7 @@ def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 def conv_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     """Where the weights are frozen; the image itself is only asked for its shape."""
     w, dy, dx = given(call, arrays, "w", "dy", "dx")
-    shape = geometry(call.args["window"])
+    shape = geometry(call.args["window"], cpu)
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(dx)):
         scratch = cpu.scratch(worker, convolution.scratch_size(dx[low:high].shape, w.shape, shape))

@@ -1,4 +1,4 @@
-"""How the CPU does BatchNorm: each worker sums over its own samples, block by block; one joins the blocks in float64."""
+"""How the CPU does BatchNorm and LRN: each worker sums over its own samples, block by block; one joins the blocks in float64."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel, Work
-from dltrain.ops.cpu import channels
+from dltrain.ops.cpu import channels, neighbours
 from dltrain.ops.cpu.backend import Cpu, recipe
 from dltrain.ops.cpu.dense import given
 from dltrain.ops.signature import Call
@@ -124,3 +124,32 @@ def channel_norm_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
         channels.slope_back(x[low:high], dy[low:high], mean, rate, push, pull, dx[low:high])
 
     return Work([partial(run, low * each, high * each) for _, low, high in cpu.spans(call.args["x"].shape[0])])
+
+
+# --- LRN ---
+def across(call: Call) -> bool:
+    return innermost(call) and call.args["axes"] == (1,)
+
+
+@recipe("lrn", "x local y", across)
+def lrn(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, local, y = given(call, arrays, "x", "local", "y")
+    numbers = [np.float32(call.args[name]) for name in ("rate", "beta", "offset")]
+    return Work(
+        [
+            partial(neighbours.lrn_rows, *(table(array[a:b]) for array in (x, local, y)), call.args["size"], *numbers)
+            for _, a, b in cpu.spans(len(x))
+        ]
+    )
+
+
+@recipe("lrn_dx", "x local dy dx", across)
+def lrn_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, local, dy, dx = given(call, arrays, "x", "local", "dy", "dx")
+    numbers = [np.float32(call.args[name]) for name in ("rate", "beta")]
+    return Work(
+        [
+            partial(neighbours.lrn_rows_dx, *(table(array[a:b]) for array in (x, local, dy, dx)), call.args["size"], *numbers)
+            for _, a, b in cpu.spans(len(x))
+        ]
+    )

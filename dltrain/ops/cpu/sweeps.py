@@ -1,7 +1,7 @@
 """Convolution of NHWC images tile by tile, without patch matrices: the kernels that go over a chunk of images.
 
-A chunk lies in one flat array, each image inside its zero border.  `places` are the corners of the windows in it, `taps` how far from
-there each run of `run` numbers begins; weights are packed in panels as wide as a tile.
+A chunk lies in one flat array, each image inside its zero border.  `places` are the corners of the windows in it, `taps` how far
+from there each run of `run` numbers begins; weights are packed in panels as wide as a tile.
 """
 
 import numpy as np

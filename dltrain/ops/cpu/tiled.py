@@ -1,26 +1,25 @@
 """Convolution by the tile kernels: where the windows lie, in which order the taps come, and which layers this is for.
 
-The gradient by x is a convolution, too: of dy with the taps in reverse.  With stride s that is one for each of the s x s places that
-x's rows and columns have modulo s, each with the taps that meet it.
+The gradient by x is a convolution, too: of dy with the taps in reverse.  With stride s that is one for each of the s x s places
+that x's rows and columns have modulo s, each with the taps that meet it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dltrain.ops.cpu.scratch import carve, room
+from dltrain.ops.cpu.scratch import carve
 from dltrain.ops.cpu.sweeps import PAIR, clear, gather_chunks, pack, sweep_chunks, unpack
 from dltrain.ops.cpu.tiles import LANES, ROWS
 
 if TYPE_CHECKING:
     from dltrain.ops.cpu.convolution import Geometry
 
-SLAB = 1 << 16  # results that are made before anybody works on them in the cache, about
 PLACES = 256  # a chunk has at least so many places, if there are enough images
 PRODUCTS = 1 << 19  # a sample needs so many, or the patches of convolution.py are as good and compile faster
 POOLED = 1 << 21  # with max pooling after it: the winners of convolution.py need few
@@ -74,7 +73,7 @@ def chunk_of(places: int) -> int:
 @lru_cache(maxsize=256)
 def forward_table(geometry: Geometry, H: int, W: int, C: int, O: int, chunk: int) -> tuple[Table, Frame]:
     """Windows over x, results in y's order."""
-    (KH, KW), (sh, sw), pad, (dh, dw), group = geometry
+    (KH, KW), (sh, sw), pad, (dh, dw), group = geometry[:5]
     OH, OW = geometry.plane(H, W)
     height, width = H + 2 * pad[0], W + 2 * pad[1]
     places = grid(chunk, np.arange(OH) * sh, np.arange(OW) * sw, height, width, C)
@@ -128,8 +127,6 @@ class Tiled:
         self.plane = geometry.plane(*self.image[:2])
         self.patch = prod(w_shape[1:])
         self.chunk = min(max(1, N), chunk_of(prod(self.plane)))
-        each = self.chunk * prod(self.plane) * self.outputs
-        self.slab = self.chunk * max(1, SLAB // each)
         self.table, self.frame = forward_table(geometry, *self.image, self.outputs, self.chunk)  # type: ignore[arg-type]
         if self.table.kernels[3] % ROWS and not self.frame.needed:  # `gather` reads behind the last place
             self.frame = self.frame._replace(needed=True)
@@ -151,22 +148,6 @@ class Tiled:
         frame = self.back[1]
         weights = self.outputs * prod(self.geometry.kernel) * up(self.reversed[1])
         return [prod(frame.shape) * frame.needed, weights, self.image[2] + PAIR]
-
-    def every(self) -> list[int]:
-        return [*self.sizes, *self.back_sizes]
-
-    def room(self, pooled: bool) -> int:
-        """Floats of scratch for all directions, one after another."""
-        return room([*self.every(), self.slab * prod(self.plane) * self.outputs * pooled])
-
-    def slabs(self, samples: int) -> Iterator[slice]:
-        return (slice(low, min(low + self.slab, samples)) for low in range(0, samples, self.slab))
-
-    def between(self, scratch: Any, part: slice) -> Any:
-        """The plane between convolution and pooling, of these samples."""
-        images = part.stop - part.start
-        *_, plane = carve(scratch, [*self.every(), images * prod(self.plane) * self.outputs])
-        return plane.reshape(images, *self.plane, self.outputs)
 
     def bordered(self, flat: Any, frame: Frame) -> Any:
         return flat[: prod(frame.shape)].reshape(frame.shape) if frame.needed else flat[:0].reshape(0, 1, 1, 1)
@@ -193,7 +174,7 @@ class Tiled:
     def backward(self, w: Any, scratch: Any) -> Callable[[Any, Any], None]:
         """run(dy, dx)"""
         tables, frame = self.back
-        _, _, _, image, packed, nothing = carve(scratch, self.every())
+        image, packed, nothing = carve(scratch, self.back_sizes)
         nothing[:] = 0
         image, parts, at = self.bordered(image, frame), [], 0
         for table in tables:

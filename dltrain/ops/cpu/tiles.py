@@ -102,9 +102,9 @@ class Maker:
 
 
 def correlator(vectors: int) -> Any:
-    """The kernel of tiles of so many vectors; with only one, even and odd steps have sums of their own, to keep both units busy.
+    """The kernel of tiles of so many vectors; with one, even and odd steps have sums of their own, to keep both units busy.
 
-    For p < number:   y[targets[at + p]] = bias + sum over t < count, k < run of x[places[at + p] + taps[t] + k] w[first + t run + k]
+    For p < number:   y[targets[at + p]] = bias + sum over t < count, k < run of x[places[at + p] + taps[t] + k] w[t run + k]
     where w is in rows of a tile's width, and only the first `room` numbers of y's row are written.
     """
     ways, width = (2 if vectors == 1 else 1), LONG(vectors * LANES)

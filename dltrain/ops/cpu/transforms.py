@@ -1,0 +1,105 @@
+"""Winograd's transforms of one tile of an image, for a vector of channels at a time: out = L s L' with a small constant matrix L.
+
+F(m x m, 3 x 3) makes m x m results from n x n values, n = m + 2, with n^2 products where 9 m^2 stand otherwise:
+    y = A' ((G w G') * (B' x B)) A          Lavin & Gray, CVPR 2016
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from dltrain.ops.cpu.tiles import FLOAT, FLOATS, LANES, LONG, VECTOR, Maker
+
+Matrix = Sequence[Sequence[float]]
+
+B2 = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]
+A2 = [[1, 1, 1, 0], [0, 1, -1, -1]]
+G2 = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
+B4 = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
+      [0, 4, 0, -5, 0, 1]]  # fmt: skip
+A4 = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+G4 = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6],
+      [0, 0, 1]]  # fmt: skip
+G = {2: np.array(G2, np.float32), 4: np.array(G4, np.float32)}
+
+
+def transposed(matrix: Matrix) -> Matrix:
+    return [list(column) for column in zip(*matrix, strict=True)]
+
+
+def combined(builder: Any, made: Maker, values: list[Any], factors: Sequence[float]) -> Any:
+    """The sum of factor times value, without what is 0."""
+    total = None
+    for factor, value in sorted(zip(factors, values, strict=True), key=lambda pair: -pair[0]):
+        if factor == 0:
+            continue
+        if total is None:
+            total = value if factor == 1 else builder.fmul(value, constant(factor))
+        elif abs(factor) == 1:
+            total = builder.fadd(total, value) if factor > 0 else builder.fsub(total, value)
+        else:
+            total = made.times(value, constant(factor), total)
+    return total
+
+
+def constant(value: float) -> Any:
+    return ir.Constant(VECTOR, [ir.Constant(FLOAT, float(value))] * LANES)
+
+
+def transformer(matrix: Matrix, bounded: bool) -> Any:
+    """transform(source, row, column, target, target_row, target_column, vectors, bias, height, width), for v < vectors:
+
+    target[i target_row + j target_column + v] = bias[v] + (L source L')[i, j]        bounded: only for i < height, j < width
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = Maker(context, builder, signature, arguments)
+        source, row, column, target, target_row, target_column, vectors, bias, height, width = made.values
+        size, results = len(matrix[0]), len(matrix)
+
+        def one(v: Any, _: list[Any]) -> list[Any]:
+            at = builder.mul(v, LONG(LANES))
+
+            def spot(pointer: Any, i: int, one: Any, j: int, other: Any) -> Any:
+                place = builder.add(builder.mul(LONG(i), one), builder.mul(LONG(j), other))
+                return made.at(pointer, builder.add(place, at))
+
+            half = []
+            for j in range(size):
+                values = [made.vector(spot(source, i, row, j, column)) for i in range(size)]
+                half.append([combined(builder, made, values, factors) for factors in matrix])
+            start = made.vector(made.at(bias, at)) if bounded else None
+            for i in range(results):
+                values = [half[j][i] for j in range(size)]
+                for j, factors in enumerate(matrix):
+                    total = combined(builder, made, values, factors)
+                    place = builder.bitcast(spot(target, i, target_row, j, target_column), VECTOR.as_pointer())
+                    if start is None:
+                        builder.store(total, place, align=4)
+                        continue
+                    total = builder.fadd(total, start)
+                    fits = builder.and_(builder.icmp_signed("<", LONG(i), height), builder.icmp_signed("<", LONG(j), width))
+                    with builder.if_then(fits):
+                        builder.store(total, place, align=4)
+            return []
+
+        made.loop(LONG(0), vectors, 1, [], one)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def transform(typing: Any, source: Any, row: Any, column: Any, target: Any, target_row: Any, target_column: Any,
+                  vectors: Any, bias: Any, height: Any, width: Any) -> Any:  # fmt: skip
+        one = types.int64
+        return types.void(FLOATS, one, one, FLOATS, one, one, one, FLOATS, one, one), code
+
+    return transform
+
+
+image_2, result_2, slope_2 = transformer(B2, False), transformer(A2, True), transformer(transposed(A2), False)
+image_4, result_4, slope_4 = transformer(B4, False), transformer(A4, True), transformer(transposed(A4), False)
