@@ -1,6 +1,6 @@
 """One side of a race of loaders, a process of its own: reads a number of batches from stdin, answers with seconds a batch.
 
-python -m benchmarks.loaders ours|full|scaled|torch0|torch2 "SET FOLDER" 0
+python -m benchmarks.loaders ours|ours2|full|scaled|torch0|torch2 "SET FOLDER" 0
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def feed(side: str, name: str, folder: str, workers: str | None = None) -> Any:
 
 
 def ours(side: str, name: str, folder: str) -> tuple[Callable[[], Any], str]:
-    numbers, made = iter(range(10**9)), feed(side, name, folder)
+    numbers, made = iter(range(10**9)), feed(side, name, folder, "workers: 2" if side == "ours2" else None)
     return lambda: made.train_batch(next(numbers)), f"dltrain, {made.threads} threads, numpy {np.__version__}"
 
 

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent.parent
 PICTURES = 600
 TURN = 1.0  # seconds of batches in a turn
 RUNNER = "benchmarks.loaders"
-OURS = {"jpeg": ("full", "scaled")}  # ways of decoding; elsewhere there is but one
+OURS = {"jpeg": ("full", "scaled")}  # ways of decoding; elsewhere: as it is by itself, and with two threads
 PEERS = ("torch0", "torch2")
 ITERATIONS = 500
 PACKAGES = ("numpy", "numba", "pillow", "torch")
@@ -36,7 +36,7 @@ def loading(rounds: int) -> dict[str, Any]:
     data = Path(os.environ.get("DLTRAIN_DATA") or HERE.parent / "shared" / "data")
     with tempfile.TemporaryDirectory() as place:
         sets = places(data, Path(place))
-        races = [race(f"{name} {folder}", (*OURS.get(name, ("ours",)), *PEERS), 2, rounds, RUNNER, TURN)
+        races = [race(f"{name} {folder}", (*OURS.get(name, ("ours", "ours2")), *PEERS), 2, rounds, RUNNER, TURN)
                  for name, folder in sets.items()]  # fmt: skip
         begins = {name: {side: begin(side, f"{name} {folder}") for side in (*OURS.get(name, ("ours",)), "torch2")}
                   for name, folder in sets.items()}  # fmt: skip

@@ -222,4 +222,4 @@ class Mirror(InPlace):
             return
         from dltrain.data.windows import mirror
 
-        mirror(x.reshape(len(x), -1, x.shape[3]), turned)
+        mirror(x.reshape(len(x), -1), turned, x.shape[3])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dltrain import config as configs
 from dltrain import features, saving, snapshot
 from dltrain.config import Config
 from dltrain.console import Console, scores_text
 from dltrain.engine import Engine
-from dltrain.errors import ConfigError, did_you_mean
+from dltrain.errors import ConfigError, SnapshotError, did_you_mean
 from dltrain.evaluate import add_up, details_of, rows_text, scores_of
 from dltrain.feed import Feed
 from dltrain.launch import engine_of
 from dltrain.preflight import check_labels
 from dltrain.run import Run
+from dltrain.weights import load as load_weights
 
 
 def trained(
@@ -22,19 +24,29 @@ def trained(
 ) -> tuple[Config, Engine, Path]:
     """The config, an engine with trained weights in it, and the file they came from; never random weights."""
     run = Run.find(Path(path))
-    if weights is not None:
-        file, made = Path(weights), snapshot.read(Path(weights))
-    elif run is not None:
-        file, made = run.weights()
-    else:
+    taken = run.weights() if run is not None and weights is None else None
+    saved = saving.transforms(taken[1]) if taken else recalled(weights)
+    config = configs.read(run.config if run else path, settings, need_solver=False, saved=saved)
+    files = (weights,) if weights is not None else config.weights.file if taken is None and config.weights is not None else ()
+    if taken is None and not files:
         raise ConfigError(f"{path}: has no weights; give the folder of a run (runs/NAME), or --weights FILE")
-    config = configs.read(run.config if run else path, settings, need_solver=False, saved=saving.transforms(made))
     if split not in config.feed.splits:
         raise ConfigError(f"--split {split}: there is no such split; {did_you_mean(split, config.feed.splits)}")
     config.feed.note = console.note
     engine = engine_of(config, device, with_solver=False)
-    saving.load(file, made, engine, weights_only=True)
-    return config, engine, file
+    if taken is None:
+        load_weights(engine, tuple(files))  # by the names of layers: from any file of weights
+        return config, engine, Path(files[-1])
+    saving.load(*taken, engine, weights_only=True)
+    return config, engine, taken[0]
+
+
+def recalled(weights: str | None) -> Any:
+    """What transforms had computed, where a file of weights is a snapshot."""
+    try:
+        return saving.transforms(snapshot.read(Path(weights))) if weights is not None else None
+    except SnapshotError:  # no snapshot, perhaps; what it is otherwise is told when it is read
+        return None
 
 
 def test(path: str, split: str, weights: str | None, settings: tuple[str, ...], device: str | None, console: Console) -> None:

@@ -61,7 +61,7 @@ class Net:
             if line.layer.kind != "layer" or any(ref.field in labels or ref.line in out for ref in line.refs):
                 out.add(number)
                 line.phases -= {"deploy"}
-            elif "test" in line.phases:
+            elif line.phases == {"test"}:
                 line.phases |= {"deploy"}
 
     def declare(self, phase: str, batch: int, report: Report) -> None:

@@ -57,19 +57,32 @@ def divide(reader: Reader, seed: int, parts: list[tuple[str, Taken]], val_given_
         splits["train"] = np.sort(np.concatenate([splits["train"], splits.pop("val")]))
     if "train" not in splits:
         raise DataError(f"data: {reader.source.type} has no samples for train; give data.train.source another source")
-    for drawn in (False, True):
-        for name, said in parts:
-            if (said.way in ("hold_out", "fold")) == drawn:
-                train = Train(reader, seed, name, splits["train"])
-                try:
-                    mask = take(name, said, train)
-                except Refusal as refusal:
-                    raise Refusal(f"{name}.{refusal.key}", f"{name}: {refusal}") from None
-                splits[name], splits["train"] = train.rows[mask], train.rows[~mask]
+    named, drawn = ([one for one in parts if (one[1].way in ("hold_out", "fold")) == late] for late in (False, True))
+    train, left = Train(reader, seed, "", splits["train"]), np.ones(len(splits["train"]), bool)
+    for name, said in named:  # places and conditions speak of train as it was
+        mask = taken(name, said, train)
+        if (mask & ~left).any():
+            row = int(np.flatnonzero(mask & ~left)[0])
+            words = f"{name}: {said.way} takes {train.identify(row)}, which another split has taken; a sample is in one split only"
+            raise Refusal(f"{name}.{said.way}", words)
+        splits[name], left = train.rows[mask], left & ~mask
+    splits["train"] = train.rows[left]
+    for name, said in drawn:
+        train = Train(reader, seed, name, splits["train"])
+        mask = taken(name, said, train)
+        splits[name], splits["train"] = train.rows[mask], train.rows[~mask]
     for name, indices in splits.items():
         if len(indices) == 0:
             raise DataError(f"data: the split '{name}' of {reader.source.type} has no samples")
     return splits
+
+
+def taken(name: str, said: Taken, train: Train) -> Any:
+    """The mask of `take`, refused with the name of the split."""
+    try:
+        return take(name, said, train)
+    except Refusal as refusal:
+        raise Refusal(f"{name}.{refusal.key}", f"{name}: {refusal}") from None
 
 
 class Train:

@@ -141,7 +141,7 @@ def test_devices_says_what_can_be_used_and_why_not(command):
         (["train", "absent.yaml"], 2, "there is no such file"),
         (["train", "--resume", "absent"], 2, "is no run"),
         (["tran"], 2, "No such command 'tran'"),
-        (["test", "absent.yaml"], 2, "has no weights"),
+        (["test", "absent.yaml"], 2, "there is no such file"),
     ],
 )
 def test_usage_errors_are_one_message_and_exit_2(words, code, message, command):

@@ -109,9 +109,10 @@ def stretches(plan: Plan, call: Call, workers: int) -> Iterator[tuple[int, objec
             for worker in range(1 if access.kind == "serial" else workers):
                 start, stop = low, high
                 if access.kind == "batch" and name in access.own:
-                    each = (high - low) // access.samples
-                    start = low + each * (access.samples * worker // workers)
-                    stop = low + each * (access.samples * (worker + 1) // workers)
+                    each, units = (high - low) // access.samples, -(-access.samples // access.step)
+                    start, stop = (
+                        low + each * min(access.samples, units * place // workers * access.step) for place in (worker, worker + 1)
+                    )
                 yield worker, space, start, stop, mode != "in"
 
 
@@ -350,3 +351,21 @@ def test_parameters_too_need_barriers(cpu: Cpu) -> None:
     update = plan.calls[-1]
     wrong = broken(plan, segments=[*plan.segments[:-2], [*plan.segments[-2], *plan.segments[-1]]])
     assert names_some(hazards(wrong), f"{update}: no barrier after")
+
+
+@pytest.mark.parametrize("batch", [2, 3, 5])
+def test_statistics_of_small_planes_wait_for_the_convolution_above(batch: int) -> None:
+    """They are shared out by blocks of several samples, the convolution by single ones."""
+    lines = [Line("conv", LAYERS["Convolution"](num_output=64, kernel_size=(7,))), Line("norm", LAYERS["BatchNorm"]()),
+             Line("ip", LAYERS["InnerProduct"](num_output=3)), Line("loss", LAYERS["EuclideanLoss"](), ["ip", "target"])]  # fmt: skip
+    net = Net(lines, {"data": Shape((16, 8, 8)), "target": Shape((3,))})
+    rng = np.random.default_rng(0)
+    x = {"data": rng.standard_normal((batch, 16, 8, 8), np.float32), "target": rng.standard_normal((batch, 3), np.float32)}
+    losses = []
+    for backend in (Reference(), *[Cpu(2)] * 12):
+        engine = Engine(net, backend)
+        engine.initialise(1)
+        losses.append(engine.step([x], {})["loss"])
+        engine.close()
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
+    assert len(set(losses[1:])) == 1

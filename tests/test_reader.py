@@ -262,6 +262,14 @@ def test_a_range_counts_the_training_samples() -> None:
         taken(val={"range": (15, 21)})
 
 
+def test_ranges_of_several_splits_count_in_the_same_train() -> None:
+    found = taken(val={"range": (10, 15)}, test={"range": (15, 20)})
+    assert (found["val"], found["test"], found["train"]) == (list(range(10, 15)), list(range(15, 20)), list(range(10)))
+    with pytest.raises(Refusal, match=r"test: range takes 14\.png, which another split has taken") as caught:
+        taken(val={"range": (10, 15)}, test={"range": (14, 20)})
+    assert caught.value.key == "test.range"
+
+
 def test_a_list_names_places_or_samples(tmp_path: Path) -> None:
     places, names, wrong = (tmp_path / name for name in ("places", "names", "wrong"))
     places.write_text("# the last ones\n19\n3\n")

@@ -173,11 +173,6 @@ def test_the_decoder_of_the_denoising_autoencoder_is_its_encoder_transposed():
     ]  # fmt: skip
 
 
-def test_a_denoising_autoencoder_that_is_deployed_adds_no_noise():
-    net = looked_at("denoising_autoencoder").net
-    assert {"noise", "noisy"} & set(net.shapes["test"]) and not {"noise", "noisy"} & set(net.shapes["deploy"])
-
-
 def test_a_missing_value_teaches_its_head_nothing():
     with opened("multi_head", "data.batch_size=12", "net.where.propagate_down=false") as (made, engine):
         batch = made.feed.train_batch(0)

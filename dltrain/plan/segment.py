@@ -19,11 +19,12 @@ class Access:
 
     kind: Literal["batch", "outputs", "serial"] = "serial"
     own: frozenset[str] = frozenset()
-    samples: int = 0  # how many are divided: two calls divide alike if this is equal
+    samples: int = 0  # how many are divided, in multiples of `step`: two calls divide alike if both are equal
+    step: int = 1
 
     def part(self, name: str) -> object:
         """Equal for two calls' arguments if each worker touches the same part of both, None if that cannot be told."""
-        return ("batch", self.samples) if self.kind == "batch" and name in self.own else None
+        return ("batch", self.samples, self.step) if self.kind == "batch" and name in self.own else None
 
 
 def schedule(calls: list[Call]) -> list[Call]:

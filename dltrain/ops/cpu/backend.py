@@ -26,16 +26,22 @@ class Recipe:
     bind: Callable[[Call, Arrays, Cpu], Work]
     own: frozenset[str]
     fits: Callable[[Call], bool]
+    step: Callable[[Call], int]
 
 
 RECIPES: dict[str, list[Recipe]] = {}
 
 
-def recipe(name: str, own: str = "", fits: Callable[[Call], bool] = lambda call: True) -> Callable[[Any], Any]:
-    """Registers how an op is done here; of several, the first that fits.  An op without one runs the reference, serially."""
+def recipe(
+    name: str, own: str = "", fits: Callable[[Call], bool] = lambda call: True, step: Callable[[Call], int] = lambda call: 1
+) -> Callable[[Any], Any]:
+    """Registers how an op is done here; of several, the first that fits.  An op without one runs the reference, serially.
+
+    `step`: samples are shared out in multiples of it.
+    """
 
     def register(bind: Callable[[Call, Arrays, Cpu], Work]) -> Any:
-        RECIPES.setdefault(name, []).append(Recipe(bind, frozenset(own.split()), fits))
+        RECIPES.setdefault(name, []).append(Recipe(bind, frozenset(own.split()), fits, step))
         return bind
 
     return register
@@ -76,7 +82,7 @@ class Cpu(Reference):
         if found is None:
             return Access()
         sizes = [tensor.shape[0] for name, tensor in call.uses("in", "out", "add", "update") if name in found.own]
-        return Access("batch", found.own, sizes[0]) if found.own else Access("outputs")
+        return Access("batch", found.own, sizes[0], found.step(call)) if found.own else Access("outputs")
 
     def bind(self, call: Call, arrays: Arrays) -> Work:
         found = recipe_of(call)

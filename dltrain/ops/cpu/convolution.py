@@ -166,12 +166,7 @@ def conv_forward(
 ) -> None:
     """y = conv(x, w) + b (b may be None); `after` works on each finished part of y while it is in the cache."""
     if suits(geometry, x.shape, w.shape, False):
-        tiled = Ways(x.shape, w.shape, geometry)
-        run = tiled.forward(w, b, scratch)
-        for part in tiled.slabs(len(x)):
-            run(x[part], y[part])
-            if after is not None:
-                after(y[part])
+        Ways(x.shape, w.shape, geometry).convolve(x, w, b, y, scratch, after)
         return
     plan = Plan(x.shape, w.shape, geometry, False)
     image, col, _, _ = plan.arrays(scratch)
@@ -212,7 +207,7 @@ def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geo
 def conv_backward(x: Any, dy: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, scratch: Any) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_forward."""
     if suits(geometry, x.shape, w.shape, False):
-        tiled_gradients(Ways(x.shape, w.shape, geometry), x, lambda part: dy[part], w, dx, dw, scratch)
+        Ways(x.shape, w.shape, geometry).differentiate(x, lambda part: dy[part], w, dx, dw, scratch)
     else:
         plan = Plan(x.shape, w.shape, geometry, False)
         _gradients(plan, x, lambda i, n, _: dy[i : i + n], w, dx, dw, scratch)
@@ -234,7 +229,7 @@ def conv_pool_backward(
             max_unpool(dy[part], winner[part], full)
             return full
 
-        tiled_gradients(tiled, x, spread, w, dx, dw, scratch)
+        tiled.differentiate(x, spread, w, dx, dw, scratch)
         return
     if dw is not None and direct(geometry, w.shape, pool):
         parts = direct_parts(x, w, geometry, scratch)
@@ -251,20 +246,6 @@ def conv_pool_backward(
         return full
 
     _gradients(plan, x, unpooled, w, dx, dw, scratch)
-
-
-def tiled_gradients(tiled: Ways, x: Any, gradient: Callable[[slice], Any], w: Any, dx: Any, dw: Any, scratch: Any) -> None:
-    """dx and dw (each may be None) by the tile kernels; gradient(part) gives dy of these samples."""
-    back = None if dx is None else tiled.backward(w, scratch)
-    add = None if dw is None else tiled.gradient(scratch)
-    for part in tiled.slabs(len(x)):
-        dy = gradient(part)
-        if add is not None:
-            add(x[part], dy)
-        if back is not None:
-            back(dy, dx[part])
-    if dw is not None:
-        tiled.collect(scratch, dw)
 
 
 def sparse(plan: Plan, dy: Any) -> bool:

@@ -57,7 +57,8 @@ def up(size: int, m: int) -> int:
 def tables(plane: Sizes, chunk: int, m: int, image: Sizes, results: int, channels: Sizes) -> Any:
     """Corners of tiles in bordered images (H,W,C), their places in y, how much of each is inside, offsets of rows of V and M."""
     rows, columns = np.arange(0, plane[0], m), np.arange(0, plane[1], m)
-    corners, targets = grid(chunk, rows, columns, *image), grid(chunk, rows, columns, *plane, results)
+    corners = grid(chunk, rows, columns, image[0], image[1], image[2])
+    targets = grid(chunk, rows, columns, plane[0], plane[1], results)
     heights = np.tile(np.repeat(plane[0] - rows, len(columns)), chunk)
     widths = np.tile(plane[1] - columns, len(rows) * chunk)
     each = np.arange(len(corners), dtype=np.int64)
@@ -83,7 +84,8 @@ class Fewer:
         self.image = (self.chunk, *(up(size, m) + 2 for size in plane), inputs)
         self.slope = (self.chunk, *(up(size, m) for size in plane), outputs)
         self.tables = tables(plane, self.chunk, m, self.image[1:], outputs, inner)
-        self.corners_dy = grid(self.chunk, *(np.arange(0, size, m) for size in plane), *self.slope[1:])
+        rows, columns = (np.arange(0, size, m) for size in plane)
+        self.corners_dy = grid(self.chunk, rows, columns, self.slope[1], self.slope[2], outputs)
         places = (m + 2) ** 2
         self.sizes = [places * (tiles * self.chunk * count + GAP) + 2 * ROWS for count in inner]
         self.sizes += [prod(self.image), places * (prod(inner) + GAP) * self.groups, max(outputs + PAIR, prod(self.slope))]

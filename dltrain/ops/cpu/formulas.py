@@ -96,6 +96,22 @@ def elementwise_kernel(formula: Formula, arrays: int) -> Callable[..., None]:
     return load(f"{text}{lines}        out[i] = {result}\n", formula)
 
 
+def norm_kernel(formula: Formula, shortcut: bool) -> Callable[..., None]:
+    """kernel(x, mean, rate, bias, other, out, constants…): out = formula((x - mean) rate + bias (+ other), constants…), all flat
+
+    mean, rate and bias are rows of channels, written out often enough for a long loop; see channels.py.
+    """
+    name, *constants = formula.arguments
+    lines, (result,) = body(formula, " " * 12)
+    text = f"def kernel(x, mean, rate, bias, other, out, {', '.join(f'in_{constant}' for constant in constants)}):\n"
+    text += "    made = np.empty(mean.size, np.float32)\n    for start in range(0, out.size, mean.size):\n"
+    text += "        last = min(start + mean.size, out.size)\n"
+    text += "        p, q, r = x[start:last], other[start:last], out[start:last]\n        for i in range(p.size):\n"
+    text += f"            v_{name} = (p[i] - mean[i]) * rate[i] + bias[i]{' + q[i]' * shortcut}\n"
+    text += f"{given(constants, 12)}{lines}            made[i] = {result}\n"
+    return load(f"{text}        for i in range(p.size):\n            r[i] = made[i]\n", formula)
+
+
 def per_segment(formula: Formula) -> list[str]:
     """What a formula names of a whole segment: arrays of its kernel, one number a segment."""
     return [name for name in ("decay_mult", "w_norm", "g_norm") if name in formula.arguments]

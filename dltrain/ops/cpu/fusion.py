@@ -1,4 +1,4 @@
-"""What the CPU joins: convolution with what follows it, and the two gradients of a convolution, where nobody looks between."""
+"""What the CPU joins: convolutions and norms with what follows, a convolution's two gradients, where nobody looks between."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dltrain.tensor import Tensor
 
 def fuse(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     """Rewrites the calls; each rewrite leaves all values that anybody reads as they were (to rounding)."""
-    for rewrite in (pool_before_activation, pooled_convolutions, activated_convolutions, joined_gradients):
+    for rewrite in (pool_before_activation, pooled_convolutions, activated_convolutions, joined_gradients, activated_norms):
         calls = rewrite(calls, keep)
     return calls
 
@@ -141,4 +141,32 @@ def joined_gradients(calls: list[Call], keep: set[Tensor]) -> list[Call]:
         )
         joint = made("conv_grad", dw, **{**dw.args, **(dx.args if dx else {})})
         calls = [piece for call in calls for piece in {dw: [joint], dx: []}.get(call, [call])]
+    return calls
+
+
+def activated_norms(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+    """channel_norm, perhaps a shortcut added, then an activation are one call; what lies between is never stored."""
+
+    def between(call: Call | None, reader: Call) -> bool:
+        return call is not None and call.args["y"] not in keep and readers(calls, call.args["y"]) == [reader]
+
+    def norm_of(tensor: Tensor, reader: Call) -> Call | None:
+        found = writer(calls, tensor)
+        fits = found is not None and found.op.name == "channel_norm" and len(tensor.shape) in (2, 4)
+        return found if fits and between(found, reader) else None
+
+    for act in [call for call in calls if call.op.name == "elementwise" and call.way == "forward" and len(call.args["xs"]) == 1]:
+        norm, other, gone = norm_of(act.args["xs"][0], act), None, []
+        added = writer(calls, act.args["xs"][0])
+        if added is not None and added.op.name == "weighted_sum" and added.args["weights"] == (1.0, 1.0) and between(added, act):
+            one, two = added.args["xs"]
+            norm, other, gone = norm_of(one, added), two, [added]
+            if norm is None:
+                norm, other = norm_of(two, added), one
+        if norm is None or (other is not None and other.shape != norm.args["y"].shape):
+            continue
+        args = {**norm.args, "other": other, **{name: act.args[name] for name in ("y", "formula", "constants")}}
+        joint = made("channel_norm_elementwise", norm, **args)
+        new = {act: [joint], norm: [], **{call: [] for call in gone}}
+        calls = [piece for call in calls for piece in new.get(call, [call])]
     return calls

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel, Work
-from dltrain.ops.cpu import convolution, pooling, rows
+from dltrain.ops.cpu import convolution, pooling, rows, separate  # noqa: F401  separate fills recipes that go before ours
 from dltrain.ops.cpu.backend import Cpu, recipe
 from dltrain.ops.cpu.convolution import Geometry, Pool
 from dltrain.ops.cpu.dense import given
@@ -126,7 +126,7 @@ def covered(call: Call) -> bool:
     return planar(call) and all(s <= k for s, k in zip(window.stride, window.kernel, strict=True))
 
 
-@recipe("max_pool", "x y winner", covered)
+@recipe("max_pool", "x y winner", planar)
 def max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, y, winner = given(call, arrays, "x", "y", "winner")
     pool, zero = pool_of(call.args["window"]), np.zeros(x.shape[-1], np.float32)

@@ -12,12 +12,18 @@ from dltrain.ops.backend import Arrays, Kernel, Work
 from dltrain.ops.cpu import channels, neighbours
 from dltrain.ops.cpu.backend import Cpu, recipe
 from dltrain.ops.cpu.dense import given
+from dltrain.ops.cpu.formulas import norm_kernel
 from dltrain.ops.signature import Call
 
 
 def innermost(call: Call) -> bool:
     """True where the channels (axis 1) lie innermost in memory."""
     return len(call.args["x"].shape) in (2, 4)
+
+
+def together(call: Call) -> int:
+    """How many samples make a block: more than one where a sample has few places."""
+    return max(1, int(channels.BLOCK // max(1, prod(call.args["x"].shape[2:]))))
 
 
 def table(array: Any) -> Any:
@@ -56,7 +62,7 @@ class Blocks:
         return np.array(made, np.float64).reshape(-1, 1)
 
 
-@recipe("channel_moments", "x", innermost)
+@recipe("channel_moments", "x", innermost, together)
 def channel_moments(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, mean, variance = given(call, arrays, "x", "mean", "variance")
     blocks, x = Blocks(cpu, x), table(x)
@@ -90,7 +96,22 @@ def channel_norm(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     return Work([partial(run, low * each, high * each) for _, low, high in cpu.spans(call.args["x"].shape[0])])
 
 
-@recipe("channel_norm_dw", "x dy", innermost)
+@recipe("channel_norm_elementwise", "x other y", innermost)
+def channel_norm_elementwise(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, y, other = given(call, arrays, "x", "y", "other")
+    mean, variance, scale, bias = given(call, arrays, "mean", "variance", "scale", "bias")
+    kernel = norm_kernel(call.args["formula"], other is not None)
+    constants, eps = [np.float32(value) for value in call.args["constants"]], call.args["eps"]
+    bias, other = np.zeros(len(mean), np.float32) if bias is None else bias, x if other is None else other
+
+    def run(low: int, high: int) -> None:
+        rows = [channels.repeated(row) for row in (mean, rates(variance, scale, eps), bias)]
+        kernel(x[low:high].reshape(-1), *rows, other[low:high].reshape(-1), y[low:high].reshape(-1), *constants)
+
+    return Work([partial(run, low, high) for _, low, high in cpu.spans(len(x))])
+
+
+@recipe("channel_norm_dw", "x dy", innermost, together)
 def channel_norm_dw(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, dy, mean, variance = given(call, arrays, "x", "dy", "mean", "variance")
     outs, grads = given(call, arrays, "total", "along"), given(call, arrays, "dbias", "dscale")

@@ -9,13 +9,14 @@ from numba import njit
 from dltrain.ops.cpu.patches import OPTIONS, U
 
 LOWEST = np.float32(-np.inf)
+LEAST = np.float32(np.finfo(np.float32).min)
 
 
 @njit(**OPTIONS)
 def max_pool(x, b, y, winner, kernel, stride, pad):
     """y = b + max over the window of x; winner = h*W + w of the first maximum.
 
-    A number always beats NaN; only a window of nothing but NaN gives NaN.
+    A number always beats NaN; only a window of nothing but NaN gives NaN.  A window with no element gives LEAST and winner -1.
     """
     N, H, W, C = x.shape
     _, PH, PW, _ = y.shape
@@ -29,9 +30,10 @@ def max_pool(x, b, y, winner, kernel, stride, pad):
             for pw in range(PW):
                 left = pw * stride[1] - pad[1]
                 w0, w1 = max(left, 0), min(left + kernel[1], W)
-                place = np.int32(h0 * W + w0)
+                empty = h0 >= h1 or w0 >= w1
+                place = np.int32(-1) if empty else np.int32(h0 * W + w0)
                 for c in range(channels):
-                    best[t + c] = LOWEST
+                    best[t + c] = LEAST if empty else LOWEST
                     where[t + c] = place
                 for h in range(h0, h1):
                     for w in range(w0, w1):
@@ -41,7 +43,7 @@ def max_pool(x, b, y, winner, kernel, stride, pad):
                             v, m, at = src[s + c], best[t + c], where[t + c]
                             best[t + c] = v if v > m else m
                             where[t + c] = place if v > m else at
-                s = U(((n * H + h0) * W + w0) * C)
+                s = U(0) if empty else U(((n * H + h0) * W + w0) * C)
                 for c in range(channels):
                     m = best[t + c]
                     best[t + c] = (m if m > LOWEST else src[s + c]) + b[c]

@@ -127,10 +127,10 @@ class Tiled:
         self.plane = geometry.plane(*self.image[:2])
         self.patch = prod(w_shape[1:])
         self.chunk = min(max(1, N), chunk_of(prod(self.plane)))
-        self.table, self.frame = forward_table(geometry, *self.image, self.outputs, self.chunk)  # type: ignore[arg-type]
-        if self.table.kernels[3] % ROWS and not self.frame.needed:  # `gather` reads behind the last place
-            self.frame = self.frame._replace(needed=True)
+        self.table, self.frame = forward_table(geometry, *self.image, self.outputs, self.chunk)
         inner = self.image[2] // self.groups, self.outputs // self.groups
+        if self.table.kernels[3] % (ROWS if inner[1] > LANES else 2 * ROWS):  # `gather` reads behind the last place
+            self.frame = self.frame._replace(needed=True)
         self.channels, self.reversed = (*inner, self.groups), (inner[1], inner[0], self.groups)
         self.sizes = [
             prod(self.frame.shape) * self.frame.needed + 2 * ROWS,
@@ -140,7 +140,7 @@ class Tiled:
 
     @property
     def back(self) -> tuple[list[Table], Frame]:
-        return backward_tables(self.geometry, *self.image, self.outputs, self.chunk)  # type: ignore[arg-type]
+        return backward_tables(self.geometry, *self.image, self.outputs, self.chunk)
 
     @property
     def back_sizes(self) -> list[int]:

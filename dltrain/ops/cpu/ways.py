@@ -22,11 +22,12 @@ class Ways:
     def __init__(self, x_shape: Sizes, w_shape: Sizes, geometry: Geometry) -> None:
         self.tiled = Tiled(x_shape, w_shape, geometry)
         self.shape = (*self.tiled.plane, w_shape[0])
-        self.slab = self.tiled.chunk * max(1, SLAB // (self.tiled.chunk * prod(self.shape)))
         m = {way: size_of_tiles(geometry, x_shape, w_shape, way) for way in ("forward", "gradient", "backward")}
         self.fewer = {
             way: Fewer(x_shape, w_shape, geometry, size, way == "backward") if size else None for way, size in m.items()
         }
+        chunk = max(self.tiled.chunk, *(fewer.chunk for fewer in self.fewer.values() if fewer), 1)
+        self.slab = chunk * max(1, SLAB // (chunk * prod(self.shape)))
         needs = {way: room(self.sizes(way)) for way in m}
         self.rooms = [max(needs["forward"], needs["gradient"]), needs["backward"]]
 
@@ -67,3 +68,24 @@ class Ways:
     def collect(self, scratch: Any, dw: Any) -> None:
         fewer, (scratch, _) = self.fewer["gradient"], carve(scratch, self.rooms)
         (fewer or self.tiled).collect(scratch, dw)
+
+    def convolve(self, x: Any, w: Any, b: Any, y: Any, scratch: Any, after: Callable[[Any], None] | None) -> None:
+        """y = conv(x, w) + b; `after` works on each finished part of y."""
+        run = self.forward(w, b, scratch)
+        for part in self.slabs(len(x)):
+            run(x[part], y[part])
+            if after is not None:
+                after(y[part])
+
+    def differentiate(self, x: Any, gradient: Callable[[slice], Any], w: Any, dx: Any, dw: Any, scratch: Any) -> None:
+        """dx and dw (each may be None); gradient(part) gives dy of these samples."""
+        back = None if dx is None else self.backward(w, scratch)
+        add = None if dw is None else self.gradient(scratch)
+        for part in self.slabs(len(x)):
+            dy = gradient(part)
+            if add is not None:
+                add(x[part], dy)
+            if back is not None:
+                back(dy, dx[part])
+        if dw is not None:
+            self.collect(scratch, dw)

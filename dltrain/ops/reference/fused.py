@@ -8,6 +8,7 @@ import numpy as np
 from dltrain.ops.formula import Formula
 from dltrain.ops.reference.convolution import conv, conv_dw, conv_dx, macs
 from dltrain.ops.reference.elementwise import elementwise
+from dltrain.ops.reference.normalization import channel_norm
 from dltrain.ops.reference.pooling import max_pool, max_pool_dx
 from dltrain.ops.signature import Add, In, Out, op
 from dltrain.ops.window import Window
@@ -53,3 +54,14 @@ def conv_elementwise(x: In, w: In, b: In, y: Out, window: Window, formula: Formu
     """y = formula(conv(x, w, b), constants)"""
     conv.function(x, w, b, y, window)
     elementwise.function((y,), y, formula, constants)
+
+
+@op()
+def channel_norm_elementwise(
+    x: In, mean: In, variance: In, scale: In, bias: In, other: In, y: Out,
+    eps: float, formula: Formula, constants: tuple[float, ...],
+) -> None:  # fmt: skip
+    """y = formula(channel_norm(x) + other, constants); other (or None) in the shape of x"""
+    made = np.empty_like(x)
+    channel_norm.function(x, mean, variance, scale, bias, made, eps)
+    elementwise.function((made if other is None else made + other,), y, formula, constants)
