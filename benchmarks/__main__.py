@@ -54,7 +54,7 @@ def loading(rounds: int, file: str | None) -> None:
 
 
 @cli.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(TWINS)), metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--seeds", default=3, show_default=True, help="Trainings a side: seeds 1 and up.")
 @click.option("--threads", default=2, show_default=True, help="Threads for both.")
 @click.option("--json", "file", type=click.Path(dir_okay=False), help="Also write all scores here.")

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.copied import copied
 from benchmarks.race import machine
 from benchmarks.twins import TWINS
 
@@ -81,7 +82,7 @@ def theirs(name: str, settings: tuple[str, ...], threads: int) -> dict[str, floa
     config = configs.read(CONFIGS / f"{name}.yaml", settings)
     torch.set_num_threads(threads)
     torch.manual_seed(config.seed)
-    twin = TWINS[name](torch.nn, config.feed)
+    twin = TWINS[name](torch.nn, config.feed) if name in TWINS else copied(config)
     engine = engine_of(config, None)
     try:
         groups = begin(twin, engine, config.solver)
@@ -110,16 +111,19 @@ def begin(twin: Any, engine: Any, solver: Any) -> list[dict[str, Any]]:
 
 
 def agree(twin: Any, engine: Any, batch: dict[str, Any]) -> None:
-    """Stops where the two nets do not compute the same before the first update."""
+    """Stops where the two nets do not compute the same before the first update (in phase train where statistics are learned)."""
+    import copy
+
     import torch
 
-    from dltrain.evaluate import scores_of
-
-    engine.forward("test", batch)
-    mine = scores_of(engine.net, engine.tallies())["loss"]
+    learns = any(line.layer.type == "BatchNorm" for line in engine.net.lines)
+    graph = engine.pass_through("train" if learns else "test", batch, "train" if learns else "test")
+    mine = float(engine.memory.memory(next(iter(graph.losses.values())), engine.plan)[0])
     x, label = tensors(batch)
+    before = copy.deepcopy(twin.state_dict())
     with torch.no_grad():
-        other = float(torch.nn.functional.cross_entropy(twin.eval()(x), label))
+        other = float(torch.nn.functional.cross_entropy(twin.train(learns)(x), label))
+    twin.load_state_dict(before)
     if abs(mine - other) > 1e-4 * mine:
         raise SystemExit(f"the twin is another net: its loss begins at {other:.6f}, ours at {mine:.6f}")
 

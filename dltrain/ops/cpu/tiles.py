@@ -101,52 +101,66 @@ class Maker:
         return self.builder.call(load, [source, ir.IntType(32)(4), lanes, ir.Constant(VECTOR, None)])
 
 
+def code_of(body: Callable[..., None], *fixed: Any) -> Callable[..., Any]:
+    """What Numba calls to write a kernel: body(maker, fixed…) without the values that Numba hands over."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        body(Maker(context, builder, signature, arguments), *fixed)
+        return context.get_dummy_value()
+
+    return code
+
+
+def correlation(made: Maker, vectors: int) -> None:
+    """The tile of `correlator`: corners and biases, the sums, and what of them is stored."""
+    builder, ways = made.builder, 2 if vectors == 1 else 1
+    x, places, taps, count, run, w, bias, y, targets, at, number, room = made.values
+    last = [builder.select(builder.icmp_signed("<", LONG(p), number), LONG(p), LONG(0)) for p in range(PLACES)]
+    corners = [made.at(x, made.long(places, builder.add(at, p))) for p in last]
+    start = [made.vector(bias, v * LANES) for v in range(vectors)]
+    sums = [start[v] if way == 0 else ir.Constant(VECTOR, None) for way in range(ways) for _ in last for v in range(vectors)]
+
+    def tap(t: Any, sums: list[Any]) -> list[Any]:
+        rows = [made.at(corner, made.long(taps, t)) for corner in corners]
+        panel = made.at(w, builder.mul(t, builder.mul(run, LONG(vectors * LANES))))
+        even = builder.sub(run, builder.srem(run, LONG(ways)))
+        sums = made.loop(LONG(0), even, ways, sums, lambda k, sums: steps(made, rows, panel, k, sums, vectors, ways))
+        if ways == 1:
+            return sums
+        return made.loop(even, run, 1, sums, lambda k, sums: steps(made, rows, panel, k, sums, vectors, 1))
+
+    sums = made.loop(LONG(0), count, 1, sums, tap)
+    lanes = [made.lanes(builder.sub(room, LONG(v * LANES))) for v in range(vectors)]
+    for p in range(PLACES):
+        with builder.if_then(builder.icmp_signed("<", LONG(p), number)):
+            target = made.at(y, made.long(targets, builder.add(at, LONG(p))))
+            for v in range(vectors):
+                parts = [sums[(way * PLACES + p) * vectors + v] for way in range(ways)]
+                made.put(builder.fadd(*parts) if ways > 1 else parts[0], made.at(target, v * LANES), lanes[v])
+
+
+def steps(made: Maker, rows: list[Any], panel: Any, k: Any, sums: list[Any], vectors: int, ways: int) -> list[Any]:
+    """The sums after the numbers k, k + 1, … (one for each way) of every row."""
+    builder, width, sums = made.builder, LONG(vectors * LANES), list(sums)
+    for way in range(ways):
+        now = builder.add(k, LONG(way))
+        weights = made.at(panel, builder.mul(now, width))
+        vector = [made.vector(weights, v * LANES) for v in range(vectors)]
+        for p, row in enumerate(rows):
+            value = made.splat(row, now)
+            for v in range(vectors):
+                i = (way * PLACES + p) * vectors + v
+                sums[i] = made.times(value, vector[v], sums[i])
+    return sums
+
+
 def correlator(vectors: int) -> Any:
     """The kernel of tiles of so many vectors; with one, even and odd steps have sums of their own, to keep both units busy.
 
     For p < number:   y[targets[at + p]] = bias + sum over t < count, k < run of x[places[at + p] + taps[t] + k] w[t run + k]
     where w is in rows of a tile's width, and only the first `room` numbers of y's row are written.
     """
-    ways, width = (2 if vectors == 1 else 1), LONG(vectors * LANES)
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        made = Maker(context, builder, signature, arguments)
-        x, places, taps, count, run, w, bias, y, targets, at, number, room = made.values
-        last = [builder.select(builder.icmp_signed("<", LONG(p), number), LONG(p), LONG(0)) for p in range(PLACES)]
-        corners = [made.at(x, made.long(places, builder.add(at, p))) for p in last]
-        start = [made.vector(bias, v * LANES) for v in range(vectors)]
-        sums = [start[v] if way == 0 else ir.Constant(VECTOR, None) for way in range(ways) for _ in last for v in range(vectors)]
-
-        def tap(t: Any, sums: list[Any]) -> list[Any]:
-            rows = [made.at(corner, made.long(taps, t)) for corner in corners]
-            panel = made.at(w, builder.mul(t, builder.mul(run, width)))
-
-            def steps(k: Any, sums: list[Any], ways: int) -> list[Any]:
-                sums = list(sums)
-                for way in range(ways):
-                    now = builder.add(k, LONG(way))
-                    weights = made.at(panel, builder.mul(now, width))
-                    vector = [made.vector(weights, v * LANES) for v in range(vectors)]
-                    for p, row in enumerate(rows):
-                        value = made.splat(row, now)
-                        for v in range(vectors):
-                            i = (way * PLACES + p) * vectors + v
-                            sums[i] = made.times(value, vector[v], sums[i])
-                return sums
-
-            even = builder.sub(run, builder.srem(run, LONG(ways)))
-            sums = made.loop(LONG(0), even, ways, sums, lambda k, sums: steps(k, sums, ways))
-            return sums if ways == 1 else made.loop(even, run, 1, sums, lambda k, sums: steps(k, sums, 1))
-
-        sums = made.loop(LONG(0), count, 1, sums, tap)
-        lanes = [made.lanes(builder.sub(room, LONG(v * LANES))) for v in range(vectors)]
-        for p in range(PLACES):
-            with builder.if_then(builder.icmp_signed("<", LONG(p), number)):
-                target = made.at(y, made.long(targets, builder.add(at, LONG(p))))
-                for v in range(vectors):
-                    parts = [sums[(way * PLACES + p) * vectors + v] for way in range(ways)]
-                    made.put(builder.fadd(*parts) if ways > 1 else parts[0], made.at(target, v * LANES), lanes[v])
-        return context.get_dummy_value()
+    code = code_of(correlation, vectors)
 
     @intrinsic
     def correlate(typing: Any, x: Any, places: Any, taps: Any, count: Any, run: Any, w: Any, bias: Any, y: Any,
@@ -157,33 +171,34 @@ def correlator(vectors: int) -> Any:
     return correlate
 
 
+def collection(made: Maker, vectors: int) -> None:
+    """The tile of `gatherer`."""
+    builder, height = made.builder, ROWS * 2 // vectors
+    x, places, dy, step, first, last, dw, pitch, number, room = made.values
+    lanes = [made.lanes(builder.sub(room, LONG(v * LANES))) for v in range(vectors)]
+
+    def place(q: Any, sums: list[Any]) -> list[Any]:
+        corner, slope = made.at(x, made.long(places, q)), made.at(dy, builder.mul(q, step))
+        vector = [made.get(made.at(slope, v * LANES), lanes[v]) for v in range(vectors)]
+        values = [made.splat(corner, r) for r in range(height)]
+        return [made.times(values[i // vectors], vector[i % vectors], total) for i, total in enumerate(sums)]
+
+    sums = made.loop(first, last, 1, [ir.Constant(VECTOR, None)] * (height * vectors), place)
+    for r in range(height):
+        with builder.if_then(builder.icmp_signed("<", LONG(r), number)):
+            target = made.at(dw, builder.mul(pitch, LONG(r)))
+            for v in range(vectors):
+                there = made.at(target, v * LANES)
+                made.put(builder.fadd(sums[r * vectors + v], made.get(there, lanes[v])), there, lanes[v])
+
+
 def gatherer(vectors: int) -> Any:
     """The kernel of the weight gradient, of tiles of ROWS * 2 / vectors rows.
 
     For r < number, o < room:   dw[r pitch + o] += sum over from <= q < to of x[places[q] + r] dy[q step + o]
     All rows are read, so x must go on behind the last place.
     """
-    height = ROWS * 2 // vectors
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        made = Maker(context, builder, signature, arguments)
-        x, places, dy, step, first, last, dw, pitch, number, room = made.values
-        lanes = [made.lanes(builder.sub(room, LONG(v * LANES))) for v in range(vectors)]
-
-        def place(q: Any, sums: list[Any]) -> list[Any]:
-            corner, slope = made.at(x, made.long(places, q)), made.at(dy, builder.mul(q, step))
-            vector = [made.get(made.at(slope, v * LANES), lanes[v]) for v in range(vectors)]
-            values = [made.splat(corner, r) for r in range(height)]
-            return [made.times(values[i // vectors], vector[i % vectors], total) for i, total in enumerate(sums)]
-
-        sums = made.loop(first, last, 1, [ir.Constant(VECTOR, None)] * (height * vectors), place)
-        for r in range(height):
-            with builder.if_then(builder.icmp_signed("<", LONG(r), number)):
-                target = made.at(dw, builder.mul(pitch, LONG(r)))
-                for v in range(vectors):
-                    there = made.at(target, v * LANES)
-                    made.put(builder.fadd(sums[r * vectors + v], made.get(there, lanes[v])), there, lanes[v])
-        return context.get_dummy_value()
+    code = code_of(collection, vectors)
 
     @intrinsic
     def gather(typing: Any, x: Any, places: Any, dy: Any, step: Any, first: Any, last: Any, dw: Any, pitch: Any,

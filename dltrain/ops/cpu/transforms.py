@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from dltrain.ops.cpu.tiles import FLOAT, FLOATS, LANES, LONG, VECTOR, Maker
+from dltrain.ops.cpu.tiles import FLOAT, FLOATS, LANES, LONG, VECTOR, Maker, code_of
 
 Matrix = Sequence[Sequence[float]]
 
@@ -52,45 +52,45 @@ def constant(value: float) -> Any:
     return ir.Constant(VECTOR, [ir.Constant(FLOAT, float(value))] * LANES)
 
 
+def transformation(made: Maker, matrix: Matrix, bounded: bool) -> None:
+    """The tile of `transformer`, a vector of channels after another."""
+    builder, size = made.builder, len(matrix[0])
+    source, row, column, target, target_row, target_column, vectors, bias, height, width = made.values
+
+    def one(v: Any, _: list[Any]) -> list[Any]:
+        at = builder.mul(v, LONG(LANES))
+
+        def spot(pointer: Any, i: int, one: Any, j: int, other: Any) -> Any:
+            place = builder.add(builder.mul(LONG(i), one), builder.mul(LONG(j), other))
+            return made.at(pointer, builder.add(place, at))
+
+        half = []
+        for j in range(size):
+            values = [made.vector(spot(source, i, row, j, column)) for i in range(size)]
+            half.append([combined(builder, made, values, factors) for factors in matrix])
+        start = made.vector(made.at(bias, at)) if bounded else None
+        for i in range(len(matrix)):
+            for j, factors in enumerate(matrix):
+                total = combined(builder, made, [column[i] for column in half], factors)
+                place = builder.bitcast(spot(target, i, target_row, j, target_column), VECTOR.as_pointer())
+                if start is None:
+                    builder.store(total, place, align=4)
+                    continue
+                total = builder.fadd(total, start)
+                inside = builder.icmp_signed("<", LONG(i), height), builder.icmp_signed("<", LONG(j), width)
+                with builder.if_then(builder.and_(*inside)):
+                    builder.store(total, place, align=4)
+        return []
+
+    made.loop(LONG(0), vectors, 1, [], one)
+
+
 def transformer(matrix: Matrix, bounded: bool) -> Any:
     """transform(source, row, column, target, target_row, target_column, vectors, bias, height, width), for v < vectors:
 
     target[i target_row + j target_column + v] = bias[v] + (L source L')[i, j]        bounded: only for i < height, j < width
     """
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        made = Maker(context, builder, signature, arguments)
-        source, row, column, target, target_row, target_column, vectors, bias, height, width = made.values
-        size, results = len(matrix[0]), len(matrix)
-
-        def one(v: Any, _: list[Any]) -> list[Any]:
-            at = builder.mul(v, LONG(LANES))
-
-            def spot(pointer: Any, i: int, one: Any, j: int, other: Any) -> Any:
-                place = builder.add(builder.mul(LONG(i), one), builder.mul(LONG(j), other))
-                return made.at(pointer, builder.add(place, at))
-
-            half = []
-            for j in range(size):
-                values = [made.vector(spot(source, i, row, j, column)) for i in range(size)]
-                half.append([combined(builder, made, values, factors) for factors in matrix])
-            start = made.vector(made.at(bias, at)) if bounded else None
-            for i in range(results):
-                values = [half[j][i] for j in range(size)]
-                for j, factors in enumerate(matrix):
-                    total = combined(builder, made, values, factors)
-                    place = builder.bitcast(spot(target, i, target_row, j, target_column), VECTOR.as_pointer())
-                    if start is None:
-                        builder.store(total, place, align=4)
-                        continue
-                    total = builder.fadd(total, start)
-                    fits = builder.and_(builder.icmp_signed("<", LONG(i), height), builder.icmp_signed("<", LONG(j), width))
-                    with builder.if_then(fits):
-                        builder.store(total, place, align=4)
-            return []
-
-        made.loop(LONG(0), vectors, 1, [], one)
-        return context.get_dummy_value()
+    code = code_of(transformation, matrix, bounded)
 
     @intrinsic
     def transform(typing: Any, source: Any, row: Any, column: Any, target: Any, target_row: Any, target_column: Any,
