@@ -123,9 +123,9 @@ class Draw:
     def uniform(self, numbers: int = 1) -> Any:
         """(N, numbers) numbers in [0, 1)."""
         key = philox.key(self.seed, self.purpose)
-        index, epoch = np.asarray(self.indices, np.uint64), np.asarray(self.epochs, np.uint64)
-        made = [philox.block((index, epoch, np.uint64(n), np.uint64(0)), key)[0] for n in range(numbers)]
-        return np.stack(made, axis=1) / 2.0**32
+        index, epoch = (np.asarray(words, np.uint64)[:, None] for words in (self.indices, self.epochs))
+        made: Any = philox.block((index, epoch, np.arange(numbers, dtype=np.uint64), np.uint64(0)), key)[0]
+        return made / 2.0**32
 
     def below(self, limit: int) -> Any:
         """(N) whole numbers 0 .. limit - 1."""

@@ -51,7 +51,7 @@ class Taken:
 
 
 def divide(reader: Reader, seed: int, parts: list[tuple[str, Taken]], val_given_back: bool) -> dict[str, Any]:
-    """The splits of a source, and what the config takes out of train: first what is named, then what is drawn of the rest."""
+    """A source's splits, and what the config takes out of train: first what is named, then what is drawn of the rest."""
     splits = {name: np.asarray(indices) for name, indices in reader.source.splits.items()}
     if "val" in splits and (val_given_back or any(name == "val" for name, _ in parts)):  # the source's customary val
         splits["train"] = np.sort(np.concatenate([splits["train"], splits.pop("val")]))
@@ -63,7 +63,9 @@ def divide(reader: Reader, seed: int, parts: list[tuple[str, Taken]], val_given_
         mask = taken(name, said, train)
         if (mask & ~left).any():
             row = int(np.flatnonzero(mask & ~left)[0])
-            words = f"{name}: {said.way} takes {train.identify(row)}, which another split has taken; a sample is in one split only"
+            words = (
+                f"{name}: {said.way} takes {train.identify(row)}, which another split has taken; a sample is in one split only"
+            )
             raise Refusal(f"{name}.{said.way}", words)
         splits[name], left = train.rows[mask], left & ~mask
     splits["train"] = train.rows[left]

@@ -337,7 +337,6 @@ def test_a_key_of_a_line_that_is_not_yet_built_says_so(word: str) -> None:
     assert told == [f"net.yaml:4:53: layer 'ip1' (InnerProduct): '{word}' is not yet built; write the lines out"]
 
 
-
 # --- anything may stand anywhere ---
 FEW: list[Any] = [None, True, "x", [], {"type": []}]
 JUNK: list[Any] = [*FEW, -1, float("nan"), "$x", "é" * 300, [[]], {}]

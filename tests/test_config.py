@@ -564,13 +564,15 @@ solver: {{type: SGD, base_lr: 0.1, max_epochs: 1}}
 
 @pytest.mark.parametrize("amount", ["1437", "5000", "0.9999", "0.0001"])
 def test_hold_out_that_leaves_one_side_empty_is_refused(amount: str) -> None:
-    with pytest.raises(DataError, match=rf"data: val: hold_out of 1437 training samples leaves one side empty"):
+    with pytest.raises(DataError, match=r"data: val: hold_out of 1437 training samples leaves one side empty"):
         read(data(f"val: {{hold_out: {amount}}}"))
 
 
 @pytest.mark.parametrize("amount", ["0", "-1", "-0.1"])
 def test_hold_out_must_be_positive(amount: str) -> None:
-    assert refused(data(f"val: {{hold_out: {amount}}}"))[0].endswith(f"data: val: 'hold_out' must be greater than 0, not {amount}")
+    assert refused(data(f"val: {{hold_out: {amount}}}"))[0].endswith(
+        f"data: val: 'hold_out' must be greater than 0, not {amount}"
+    )
 
 
 def test_each_split_may_have_a_batch_size_of_its_own() -> None:

@@ -69,7 +69,9 @@ def shape(made: Config, name: str) -> tuple[int, ...]:
 
 # --- blocks ---
 def test_a_block_becomes_its_lines_with_what_it_is_given() -> None:
-    made = read(net("  - {name: first, type: Convolution, num_output: 4, kernel_size: 3, pad: 1}\n  - {name: a, type: unit, n: 4}\n"))
+    made = read(
+        net("  - {name: first, type: Convolution, num_output: 4, kernel_size: 3, pad: 1}\n  - {name: a, type: unit, n: 4}\n")
+    )
     assert names(made) == ["first", "a/conv", "a/add", "a/relu", "ip", "loss"]
     assert reads(made, "a/conv") == ["first"]
     assert reads(made, "a/add") == ["a/conv", "first"]  # short is left out: its reader gets its first bottom
@@ -113,19 +115,28 @@ def test_inside_names_are_local_and_outside_they_carry_the_instance() -> None:
 
 
 def test_blocks_use_blocks_and_several_inputs_by_place_or_by_role() -> None:
-    head = HEAD + UNIT + (
-        "  two:\n    params: {n: int}\n    inputs: [left, right]\n    net:\n"
-        "      - {name: l, type: unit, n: $n, bottom: left}\n      - {name: r, type: unit, n: $(n + 1), bottom: right}\n"
-        "      - {name: both, type: Concat, bottom: [l, r, l/conv]}\n"
+    head = (
+        HEAD
+        + UNIT
+        + (
+            "  two:\n    params: {n: int}\n    inputs: [left, right]\n    net:\n"
+            "      - {name: l, type: unit, n: $n, bottom: left}\n      - {name: r, type: unit, n: $(n + 1), bottom: right}\n"
+            "      - {name: both, type: Concat, bottom: [l, r, l/conv]}\n"
+        )
     )
     for bottom in ("[data, c]", "{right: c, left: data}"):
-        made = read(net(f"  - {{name: c, type: ReLU}}\n  - {{name: t, type: two, n: 1, bottom: {bottom}}}\n", head).replace("n + 1", "n"))
+        made = read(
+            net(f"  - {{name: c, type: ReLU}}\n  - {{name: t, type: two, n: 1, bottom: {bottom}}}\n", head).replace("n + 1", "n")
+        )
         assert reads(made, "t/both") == ["t/l/relu", "t/r/relu", "t/l/conv"]
         assert (reads(made, "t/l/conv"), reads(made, "t/r/conv")) == (["data"], ["c"])
 
 
 def test_a_line_of_a_block_may_stand_below_its_reader() -> None:
-    head = HEAD + "blocks:\n  late:\n    net:\n      - {name: sum, type: Eltwise, bottom: [in, x]}\n      - {name: x, type: ReLU, bottom: in}\n"
+    head = (
+        HEAD
+        + "blocks:\n  late:\n    net:\n      - {name: sum, type: Eltwise, bottom: [in, x]}\n      - {name: x, type: ReLU, bottom: in}\n"
+    )
     made = read(net("  - {name: a, type: late}\n  - {name: s, type: ReLU, bottom: a/sum}\n", head))
     assert reads(made, "a/sum") == ["data", "a/x"]
 
@@ -160,7 +171,11 @@ def test_set_acts_before_expansion() -> None:
 
 
 def test_the_data_and_the_length_of_the_run_are_known() -> None:
-    text = net("").replace("num_output: 10", "num_output: $data.classes").replace("0.1,", "0.1, lr_policy: {type: step, stepsize: $(solver.max_iter // 2), gamma: 0.5},")
+    text = (
+        net("")
+        .replace("num_output: 10", "num_output: $data.classes")
+        .replace("0.1,", "0.1, lr_policy: {type: step, stepsize: $(solver.max_iter // 2), gamma: 0.5},")
+    )
     made = read(text)
     assert shape(made, "ip") == (8, 10)
     assert made.solver is not None
@@ -168,7 +183,10 @@ def test_the_data_and_the_length_of_the_run_are_known() -> None:
 
 
 def test_an_expression_inside_a_text() -> None:
-    head = HEAD + "blocks:\n  pick:\n    params: {k: int}\n    inputs: [one, two]\n    net: [{name: r, type: ReLU, bottom: $(\"one\" if k == 1 else \"two\")}]\n"
+    head = (
+        HEAD
+        + 'blocks:\n  pick:\n    params: {k: int}\n    inputs: [one, two]\n    net: [{name: r, type: ReLU, bottom: $("one" if k == 1 else "two")}]\n'
+    )
     made = read(net("  - {name: c, type: ReLU}\n  - {name: p, type: pick, k: 2, bottom: [data, c]}\n", head))
     assert reads(made, "p/r") == ["c"]
     lines = "  - {name: c, type: ReLU, repeat: 3}\n  - {name: s, type: ReLU, bottom: c/$k}\n"
@@ -244,7 +262,10 @@ def test_patterns_reach_into_blocks() -> None:
 
 # --- blocks from files ---
 def test_a_block_of_another_config_up_to_a_blob() -> None:
-    Path("body.yaml").write_text(HEAD + "net:\n  - {name: c, type: Convolution, num_output: 3, kernel_size: 3}\n  - {name: r, type: ReLU}\n  - {name: far, type: ReLU}\n")
+    Path("body.yaml").write_text(
+        HEAD
+        + "net:\n  - {name: c, type: Convolution, num_output: 3, kernel_size: 3}\n  - {name: r, type: ReLU}\n  - {name: far, type: ReLU}\n"
+    )
     made = read(net("  - {name: b, type: body}\n", HEAD + "blocks: {body: {file: body.yaml, to: r}}\n"))
     assert names(made)[:2] == ["b/c", "b/r"]
     assert reads(made, "ip") == ["b/r"]
@@ -288,14 +309,22 @@ def test_a_mistake_is_told_where_it_stands_and_where_its_block_is_used(lines: st
 
 
 def test_a_refusal_of_shapes_names_the_line_of_the_block_and_its_use() -> None:
-    told = refused(net("  - {name: p, type: Pooling, kernel_size: 8}\n  - {name: a, type: unit, n: 1, s: 2}\n").replace("kernel_size: 3, pad: 1, stride", "kernel_size: 3, stride"))
+    told = refused(
+        net("  - {name: p, type: Pooling, kernel_size: 8}\n  - {name: a, type: unit, n: 1, s: 2}\n").replace(
+            "kernel_size: 3, pad: 1, stride", "kernel_size: 3, stride"
+        )
+    )
     assert len(told) == 1
     assert told[0].startswith("net.yaml:7:70: layer 'a/conv' (Convolution): 'kernel_size' ")
     assert told[0].endswith("(in block 'unit', used at net.yaml:13:5)")
 
 
 def test_an_outer_blob_comes_through_an_input_only() -> None:
-    told = refused(net("  - {name: c, type: ReLU}\n  - {name: a, type: unit, n: 1}\n").replace("bottom: in}\n      - {name: short", "bottom: c}\n      - {name: short"))
+    told = refused(
+        net("  - {name: c, type: ReLU}\n  - {name: a, type: unit, n: 1}\n").replace(
+            "bottom: in}\n      - {name: short", "bottom: c}\n      - {name: short"
+        )
+    )
     assert told == [
         "net.yaml:7:101: layer 'a/conv' (Convolution): there is no blob 'c' in block 'unit', and outer ones come through its inputs; "
         "known: add, conv, in, relu, short (in block 'unit', used at net.yaml:13:5)"

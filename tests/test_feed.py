@@ -23,8 +23,8 @@ from dltrain.fields import Span, span
 from dltrain.registry import SOURCES, TRANSFORMS
 from dltrain.sections import DataKeys
 from dltrain.sections import Part as HoldOut
-from dltrain.splits import spread_classes
 from dltrain.source import Source
+from dltrain.splits import spread_classes
 from dltrain.tensor import Shape
 
 

@@ -418,7 +418,9 @@ def test_only_a_matrix_of_the_turned_shape_may_stand_transposed(said: Any) -> No
     lines = tied()
     lines[2].params = {"weight": said}
     lines.insert(1, line("other", "InnerProduct", num_output=5))
-    with pytest.raises(ConfigError, match=r"layer 'dec' .*cannot share '\w+\.\w+' transposed: it is .*, and 3 x .* is wanted here"):
+    with pytest.raises(
+        ConfigError, match=r"layer 'dec' .*cannot share '\w+\.\w+' transposed: it is .*, and 3 x .* is wanted here"
+    ):
         made(lines, {"data": Shape((3,))})
 
 

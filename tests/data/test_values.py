@@ -106,7 +106,10 @@ def test_axes() -> None:
 def test_refusals() -> None:
     refuses({"one_hot": 3}, (3,), "top", "one_hot: needs classes (whole numbers); name the field of the labels as top")
     refuses(
-        {"one_hot": 3}, Shape((2, 3, 4), "index"), "", "one_hot: needs one class, a row of them or an image (H x W), not 2 x 3 x 4"
+        {"one_hot": 3},
+        Shape((2, 3, 4), "index"),
+        "",
+        "one_hot: needs one class, a row of them or an image (H x W), not 2 x 3 x 4",
     )
     refuses({"permute": [0, 0]}, (2, 3), "axes", "permute: axes must be the numbers 0 .. 1 in some order, for 2 x 3")
     refuses("flatten", (3, ANY_SIZE, 2), "", "flatten: needs samples of one size; put resize, crop or pad before it")
