@@ -9,98 +9,96 @@ def copied(config: Any) -> Any:
     """A module from the data to what the loss reads; its parameters have the names of the net's."""
     import torch
 
-    class Copied(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.lines = [config.net.lines[number] for number in config.net.order]
-            self.numbers = list(config.net.order)
-            loss = next(line for line in self.lines if line.layer.kind == "loss")
-            self.end = loss.refs[0].line
-            for part in config.net.store.segments.values():
-                self.hold(f"{part.layer}/{part.role}".split("/"), part.shape)
-            for line in self.lines:
-                if line.layer.type == "BatchNorm":
-                    size = config.net.shapes["train"][line.name][1]
-                    place = self.get_submodule(line.name.replace("/", "."))
-                    place.register_buffer("mean", torch.zeros(size))
-                    place.register_buffer("variance", torch.ones(size))
+    net = config.net
+    lines = {number: net.lines[number] for number in net.order}
+    made = torch.nn.Module()
+    for part in net.store.segments.values():
+        within(made, f"{part.layer}/{part.role}").register_parameter(
+            part.role, torch.nn.Parameter(torch.zeros(tuple(part.shape)))
+        )
+    for line in lines.values():
+        place = within(made, f"{line.name}/")  # all of them now, so that train() and eval() reach them
+        if line.layer.type == "BatchNorm":
+            size = net.shapes["train"][line.name][1]
+            place.register_buffer("mean", torch.zeros(size))
+            place.register_buffer("variance", torch.ones(size))
+    end = next(line.refs[0].line for line in lines.values() if line.layer.kind == "loss")
 
-        def hold(self, path: list[str], shape: Any) -> None:
-            place: Any = self
-            for word in path[:-1]:
-                if word not in dict(place.named_children()):
-                    place.add_module(word, torch.nn.Module())
-                place = place.get_submodule(word)
-            place.register_parameter(path[-1], torch.nn.Parameter(torch.zeros(tuple(shape))))
+    def forward(data: Any) -> Any:
+        blobs: dict[int, Any] = {}
+        for number, line in lines.items():
+            if line.layer.kind == "layer":
+                xs = [data if ref.field is not None else blobs[ref.line] for ref in line.refs]
+                here = ("train" if made.training else "test") in line.phases
+                place = within(made, f"{line.name}/")
+                blobs[number] = ACTS[line.layer.type](place, line.layer, xs) if here else xs[0]
+        return blobs[end]
 
-        def forward(self, data: Any) -> Any:
-            made: dict[int, Any] = {}
-            phase = "train" if self.training else "test"
-            for number, line in zip(self.numbers, self.lines, strict=True):
-                if line.layer.kind != "layer":
-                    continue
-                xs = [data if ref.field is not None else made[ref.line] for ref in line.refs]
-                names = {name.removeprefix(line.name.replace("/", ".") + "."): value for name, value in self.named_parameters()
-                         if name.rsplit(".", 1)[0] == line.name.replace("/", ".")}  # fmt: skip
-                left_out = phase not in line.phases
-                made[number] = xs[0] if left_out else ACTS[line.layer.type](self, line, xs, names)
-            return made[self.end]
+    made.forward = forward
+    return made
 
-    return Copied()
+
+def within(module: Any, path: str) -> Any:
+    """The module that a layer's name leads to, made where it is not there: stage2/1/conv/weight lies in stage2.1.conv."""
+    import torch
+
+    for word in path.split("/")[:-1]:
+        if word not in dict(module.named_children()):
+            module.add_module(word, torch.nn.Module())
+        module = module.get_submodule(word)
+    return module
 
 
 def pair(value: Any) -> Any:
     return tuple(value) * 2 if len(value) == 1 else tuple(value)
 
 
-def convolution(net: Any, line: Any, xs: Any, p: Any) -> Any:
+def convolution(place: Any, it: Any, xs: Any) -> Any:
     from torch.nn import functional as F
 
-    it = line.layer
-    return F.conv2d(xs[0], p["weight"], p.get("bias"), pair(it.stride), pair(it.pad), pair(it.dilation), it.group)
+    return F.conv2d(xs[0], place.weight, getattr(place, "bias", None), pair(it.stride), pair(it.pad), pair(it.dilation), it.group)
 
 
-def pooling(net: Any, line: Any, xs: Any, p: Any) -> Any:
+def pooling(place: Any, it: Any, xs: Any) -> Any:
     from torch.nn import functional as F
 
-    it, x = line.layer, xs[0]
+    x = xs[0]
     if it.global_pooling:
         return F.adaptive_avg_pool2d(x, 1) if it.pool == "mean" else F.adaptive_max_pool2d(x, 1)
     act = F.avg_pool2d if it.pool == "mean" else F.max_pool2d
     return act(x, pair(it.kernel_size), pair(it.stride), pair(it.pad), ceil_mode=it.round == "ceil")
 
 
-def batch_norm(net: Any, line: Any, xs: Any, p: Any) -> Any:
+def batch_norm(place: Any, it: Any, xs: Any) -> Any:
     from torch.nn import functional as F
 
-    place = net.get_submodule(line.name.replace("/", "."))
-    return F.batch_norm(xs[0], place.mean, place.variance, p["scale"], p["bias"], net.training, 0.1, line.layer.eps)
+    return F.batch_norm(xs[0], place.mean, place.variance, place.scale, place.bias, place.training, 0.1, it.eps)
 
 
-def dropout(net: Any, line: Any, xs: Any, p: Any) -> Any:
+def dropout(place: Any, it: Any, xs: Any) -> Any:
     from torch.nn import functional as F
 
-    return F.dropout(xs[0], line.layer.dropout_ratio, net.training)
+    return F.dropout(xs[0], it.dropout_ratio, place.training)
 
 
-def inner_product(net: Any, line: Any, xs: Any, p: Any) -> Any:
+def inner_product(place: Any, it: Any, xs: Any) -> Any:
     from torch.nn import functional as F
 
-    return F.linear(xs[0].flatten(1), p["weight"], p.get("bias"))
+    return F.linear(xs[0].flatten(1), place.weight, getattr(place, "bias", None))
 
 
-def padded(net: Any, line: Any, xs: Any, p: Any) -> Any:
+def padded(place: Any, it: Any, xs: Any) -> Any:
     """Zeros behind the channels, as the short ways of a residual net have them."""
     from torch.nn import functional as F
 
-    before, after = line.layer.pad[0], (line.layer.pad_after or line.layer.pad)[0]
-    assert line.layer.axis == 1 and not any(line.layer.pad[1:])
+    before, after = it.pad[0], (it.pad_after or it.pad)[0]
+    assert it.axis == 1 and not any(it.pad[1:])
     return F.pad(xs[0], (0, 0, 0, 0, before, after))
 
 
 ACTS: dict[str, Any] = {
     "Convolution": convolution, "Pooling": pooling, "BatchNorm": batch_norm, "Dropout": dropout,
     "InnerProduct": inner_product, "Pad": padded,
-    "Flatten": lambda net, line, xs, p: xs[0].flatten(1),
-    "ReLU": lambda net, line, xs, p: xs[0].relu(), "Eltwise": lambda net, line, xs, p: sum(xs[1:], xs[0]),
+    "Flatten": lambda place, it, xs: xs[0].flatten(1),
+    "ReLU": lambda place, it, xs: xs[0].relu(), "Eltwise": lambda place, it, xs: sum(xs[1:], xs[0]),
 }  # fmt: skip

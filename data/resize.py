@@ -9,7 +9,7 @@ import numpy as np
 from dltrain.chain import Parted
 from dltrain.data.transforms import Phase, Range, between, image_size, spanned
 from dltrain.errors import Refusal
-from dltrain.fields import PerAxis
+from dltrain.fields import PerAxis, spread
 from dltrain.source import ANY_SIZE, Draw, Shape, Step, Training, transform, varies
 
 CACHED = 1 << 15  # elements that are resized together, so that they stay in the cache
@@ -81,7 +81,8 @@ class Resize(Parted):
             y[row] = self.part(x[row], (a, b, h, w)) if whole is None else whole[row, :, a : a + h, b : b + w]
 
     def least(self) -> tuple[int, int] | None:
-        return self.target
+        both = spread(self.size, 2)
+        return (both[0], both[1]) if both is not None else None
 
 
 @transform("crop_resize")

@@ -28,8 +28,8 @@ def devices() -> list[Device]:
     ]
 
 
-def backend(device: str, threads: int = 0) -> Reference:
-    """The back end of a device name; ConfigError with the reason where it cannot be used."""
+def backend(device: str, threads: int = 0, precision: str = "fp32") -> Reference:
+    """The back end of a device name; ConfigError with the reason where it cannot be used.  strict: no Winograd."""
     if device.split(":")[0] not in DEVICES:
         raise ConfigError(f"--device {device}: there is no such device; {did_you_mean(device, DEVICES)}")
     if device.startswith("cuda"):
@@ -38,7 +38,7 @@ def backend(device: str, threads: int = 0) -> Reference:
         return Reference()
     from dltrain.ops.cpu import Cpu
 
-    return Cpu(threads or cores())
+    return Cpu(threads or cores(), strict=precision == "strict")
 
 
 def cores() -> int:

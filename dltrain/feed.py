@@ -81,6 +81,7 @@ class Feed:
             return Chain(steps, phase, self.source.fields, self.saved, self.training, prefix, self.source.identify)
 
         own = {name: said.transform for name, said in self.keys.parts() if said.transform is not None}
+        self.source.least = enough([self.keys.transform, *own.values()], next(iter(self.source.fields)))  # before any is read
         self.chains = {"train": linked(own.get("train", self.keys.transform), "train")}
         shared = linked(self.keys.transform, "test")
         for name in self.splits:
@@ -93,8 +94,6 @@ class Feed:
                 if shape != chain.fields[field]:
                     raise Refusal("", f"'{field}' is {shape} in train and {chain.fields[field]} in {name}; both must be alike")
         self.plain_chain = shared
-        needs = [chain.least(chain.first) for chain in self.chains.values()]
-        self.source.least = None if None in needs else (max(n[0] for n in needs if n), max(n[1] for n in needs if n))
 
     def training(self, links: list[Link], top: str) -> Iterator[Any]:
         """A field of the training split as it arrives after some links (random steps in their plain form), in parts."""
@@ -278,3 +277,13 @@ class Begun:
     def make(self, job: Job, told: Callable[[str], None]) -> Arrays:
         self.feed.reader.told = told
         return self.feed.perform(job)
+
+
+def enough(chains: list[list[Step]], field: str) -> tuple[int, int] | None:
+    """The height and width of pictures that serve every chain of steps, by its first step; None where one needs all there is."""
+    firsts = [
+        next((step for step in steps if step.phase in (None, phase) and step.top in (None, field)), None)
+        for steps in chains for phase in ("train", "test")
+    ]  # fmt: skip
+    needs = [step.least() if step is not None else None for step in firsts]
+    return None if None in needs else (max(n[0] for n in needs if n), max(n[1] for n in needs if n))

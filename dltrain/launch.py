@@ -27,9 +27,9 @@ FREE_TO_CHANGE = {"max_iter", "max_epochs", "max_time", "display", "snapshot"}  
 
 
 def engine_of(config: Config, device: str | None, with_solver: bool = True) -> Engine:
-    engine = Engine(
-        config.net, backend(device or config.engine.device, config.engine.threads), config.solver if with_solver else None
-    )
+    said = config.engine
+    made = backend(device or said.device, said.threads, said.precision)
+    engine = Engine(config.net, made, config.solver if with_solver else None)
     engine.initialise(config.seed)
     return engine
 

@@ -76,12 +76,16 @@ class Reader:
         return found
 
     def keep(self, index: int, sample: Arrays) -> None:
-        if self.room > 0:
-            size = sum(np.asarray(array).nbytes for array in sample.values())
-            with self.lock:
-                if size <= self.room and index not in self.kept:
-                    self.kept[index] = sample
-                    self.room -= size
+        """Keeps what of a sample is not kept yet, where there is room."""
+        if self.room <= 0:
+            return
+        with self.lock:
+            known = self.kept.get(index, {})
+            fresh = {field: array for field, array in sample.items() if field not in known}
+            size = sum(np.asarray(array).nbytes for array in fresh.values())
+            if size <= self.room:
+                self.kept[index] = {**known, **fresh}
+                self.room -= size
 
     def at_work(self, index: int, act: Callable[[], Any]) -> Any:
         thread = threading.get_ident()

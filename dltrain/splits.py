@@ -69,7 +69,7 @@ def divide(reader: Reader, seed: int, parts: list[tuple[str, Taken]], val_given_
             raise Refusal(f"{name}.{said.way}", words)
         splits[name], left = train.rows[mask], left & ~mask
     splits["train"] = train.rows[left]
-    for name, said in drawn:
+    for name, said in sorted(drawn, key=lambda one: one[0] != "test"):  # test first: it does not hang on what val is
         train = Train(reader, seed, name, splits["train"])
         mask = taken(name, said, train)
         splits[name], splits["train"] = train.rows[mask], train.rows[~mask]
@@ -136,7 +136,7 @@ def take(name: str, said: Taken, train: Train) -> Any:
     elif way == "fold":
         fold, of = said.fold or 1, said.of or 1
         order = np.arange(count) if ranks is None else ranks
-        mask = (order * of // count == fold - 1) if ranks is None else (order % of == fold - 1)
+        mask = order * of // count == fold - 1
     elif way == "range" and said.range is not None:
         first, end = said.range
         if not first < end <= count:

@@ -144,12 +144,12 @@ class Survey:
         return sorted(groups, key=lambda group: -len(group["splits"]))
 
     def missing(self) -> dict[str, dict[str, list[str]]]:
-        """Classes of a label of one number that a split has not: split -> field -> names."""
+        """Classes of a label of one number that a split has not: split -> field -> names.  A length is no class."""
         found: dict[str, dict[str, list[str]]] = {}
         for name, x in self.source.fields.items():
             known = set(range(getattr(self.source, "classes", {}).get(name, 0)))
             known |= {number for fields in self.fields.values() for number in fields[name].classes}
-            if x.dtype != "index" or x != () or len(known) > MOST_CLASSES:
+            if name == "length" or x.dtype != "index" or x != () or len(known) > MOST_CLASSES:
                 continue
             for split, fields in self.fields.items():
                 if lacks := sorted(known - set(fields[name].classes)):

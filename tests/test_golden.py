@@ -266,7 +266,7 @@ def hold(name: str, found: Any, expected: Any) -> None:
     assert error <= TOLERANCE * size, f"{name}: off by {error:.3g}, values up to {size:.3g}"
 
 
-BACKENDS = {"reference": lambda: Reference(np.float32), "cpu": lambda: Cpu(2)}
+BACKENDS = {"reference": lambda: Reference(np.float32), "cpu": lambda: Cpu(2, strict=True)}
 
 
 def cases() -> list[Any]:

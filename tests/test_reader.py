@@ -329,3 +329,30 @@ def test_the_time_that_the_loop_makes_batches_itself_is_waiting() -> None:
     made = feed(OneByOne(height=4), workers=Making(threads=0))
     made.train_batch(0)
     assert made.waited > 0
+
+
+def test_a_sample_that_was_read_in_part_is_kept_whole_once_it_is_read_whole() -> None:
+    source = OneByOne(count=10, height=4)
+    made = feed(source, 5, cache=1000.0, val=Part(hold_out=2))  # the labels have been read alone
+    for _ in range(3):
+        list(made.batches("train"))
+    assert source.reads == 8
+
+
+def test_folds_hold_each_class_in_proportion() -> None:
+    for fold in range(1, 6):
+        held = np.array(feed(OneByOne(count=90, height=4), val=Part(fold=fold, of=5)).splits["val"])
+        assert np.bincount(held % 3).tolist() == [6, 6, 6]
+
+
+def test_what_test_takes_does_not_hang_on_val() -> None:
+    alone, both = taken(test={"hold_out": 4.0}), taken(val={"hold_out": 5.0}, test={"hold_out": 4.0})
+    assert alone["test"] == both["test"]
+
+
+def test_the_source_knows_what_is_enough_before_anything_is_read() -> None:
+    source = OneByOne()
+    seen: list[Any] = []
+    source.sample = lambda index, wanted: seen.append(source.least) or OneByOne.sample(source, index, wanted)  # type: ignore[method-assign]
+    feed(source, transform=[TRANSFORMS["resize"](size=(2,)), TRANSFORMS["mean"](value="channel")])
+    assert set(seen) == {(2, 2)}

@@ -20,7 +20,8 @@ FEW = 8  # channels below which patches and products are as good
 
 def separate(call: Call) -> bool:
     """True where every channel is a group with one output, in images with two spatial axes."""
-    x, y = (call.args.get(name) or call.args.get(f"d{name}") for name in "xy")
+    x: Any = call.args.get("x") or call.args["dx"]
+    y: Any = call.args.get("y") or call.args["dy"]
     group = call.args["window"].group
     return len(x.shape) == 4 and group == x.shape[1] == y.shape[1] and group >= FEW
 
