@@ -6,6 +6,7 @@ import pytest
 
 from dltrain import reference
 from dltrain.checks import choose
+from dltrain.expand import Expansion
 from dltrain.lines import read_lines
 from dltrain.marks import parse
 from dltrain.registry import FILLERS, LAYERS, POLICIES, SOLVERS
@@ -34,7 +35,7 @@ class Double(Layer):
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_the_example_line_of_a_layer_is_right_but_for_what_it_reads(name):
     document = parse("net:\n  " + reference.example(LAYERS, name))
-    read_lines(document, document.value["net"], {})
+    read_lines(document, Expansion(document, {}, {}).lines, {})
     assert not document.mistakes
 
 
