@@ -35,7 +35,10 @@ def trained(
     config.feed.note = console.note
     engine = engine_of(config, device, with_solver=False)
     if taken is None:
-        load_weights(engine, tuple(files))  # by the names of layers: from any file of weights
+        try:
+            load_weights(engine, tuple(files))  # by the names of layers: from any file of weights
+        except ConfigError as error:
+            raise SnapshotError(f"{files[-1]}: belongs to another net: {error}") from None
         return config, engine, Path(files[-1])
     saving.load(*taken, engine, weights_only=True)
     return config, engine, taken[0]

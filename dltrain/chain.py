@@ -14,7 +14,7 @@ from dltrain.errors import DataError, Refusal
 from dltrain.ops import philox
 from dltrain.ops.backend import DTYPES
 from dltrain.reader import stacked
-from dltrain.source import Arrays, Draw, Shape, Step, Unfit, empty, varies
+from dltrain.source import ANY_SIZE, Arrays, Draw, Shape, Step, Unfit, empty, varies
 
 Part = Literal["train", "test"]
 Unmade = Callable[[list["Link"], str], Iterator[Any]]  # a field of the training split after some links, in parts
@@ -167,7 +167,8 @@ class Chain:
         """Refuses fields that still differ in size after the last step."""
         for name, shape in self.fields.items():
             if varies(shape):
-                raise Refusal("", f"samples of '{name}' differ in size ({shape}); end with resize, crop or pad")
+                sizes = str(shape).replace(str(ANY_SIZE), "any")
+                raise Refusal("", f"samples of '{name}' differ in size ({sizes}); end with resize, crop or pad")
 
     def least(self, field: str) -> tuple[int, int] | None:
         """The height and width that the first step needs of a picture; None where it needs all there is."""

@@ -26,17 +26,22 @@ def schema() -> Schema:
     line = keys(LineKeys) | {"param": any_of(param, NULL)} | composed() | dict.fromkeys(NOT_YET["line"], LATER)
     lines = {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/line"}}
     top = keys(Top) | {
-        "data": of_file(data()),
+        "data": of_file(lenient(data())),
         "net": of_file(lines),
         "blocks": {"type": "object", "additionalProperties": block(lines)},
         "vars": {"type": "object"},
         "base": {"type": "string"},
-        "solver": any_of(of_file(typed(SOLVERS, rule)), NULL),
+        "solver": any_of(of_file(lenient(typed(SOLVERS, rule))), NULL),
         "engine": any_of(section(EngineKeys), NULL),
         "weights": any_of({"type": "string"}, section(Weights), NULL),
     }
     top |= dict.fromkeys(NOT_YET["top"], LATER)
     alone = {"not": {"anyOf": [{"required": ["blocks"]}, {"required": ["base"]}]}}
+    whole = {"data": mapping({"required": ["source"]}), "solver": mapping(wanted(typed(SOLVERS, {})))}
+    own = [
+        {"if": alone, "then": {"properties": {"net": plain()}}},
+        {"if": {"not": {"required": ["base"]}}, "then": {"properties": whole}},
+    ]
     named = {"part": any_of(section(Part), NULL), "line": loose(typed(LAYERS, line)), TRANSFORMS.kind: step()}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -45,10 +50,29 @@ def schema() -> Schema:
         "properties": top,
         "anyOf": [{"required": ["data", "net"]}, {"required": ["base"]}],
         "additionalProperties": False,
-        "if": alone,
-        "then": {"properties": {"net": plain()}},
+        "allOf": own,
         "definitions": {"$": DOLLAR, **named, **policies(), **{each.kind: choice(each) for each in (SOURCES, FILLERS)}},
     }
+
+
+def lenient(made: Schema) -> Schema:
+    """A section that a base may fill up: nothing is required of it."""
+    rules = [
+        {**rule, "then": {key: item for key, item in rule["then"].items() if key != "required"}} for rule in made.get("allOf", ())
+    ]
+    kept = {key: item for key, item in made.items() if key != "required"}
+    return kept | ({"allOf": rules} if rules else {})
+
+
+def wanted(made: Schema) -> Schema:
+    """What is required of a section, by its type, and nothing else."""
+    rules = [{**rule, "then": {"required": rule["then"].get("required", [])}} for rule in made["allOf"]]
+    return {"required": made["required"], "allOf": rules}
+
+
+def mapping(made: Schema) -> Schema:
+    """Of a section that is written out; not of the name of a file, nor of null."""
+    return {"if": {"type": "object"}, "then": made}
 
 
 def composed() -> Schema:
@@ -184,7 +208,7 @@ def inline(made: Schema) -> Schema:
         found = {key: walk(value) for key, value in node.items() if key not in ("title", "default")}
         if "prefixItems" in found:
             found["items"] = found.pop("prefixItems")
-        if found.get("type") in ("integer", "number"):
+        if found.get("type") in ("integer", "number", "boolean"):
             return any_of(found, EXPRESSION)
         for main in {"interval", "decay", "threads"} & set(found.get("properties", ())):  # one main value, taken bare
             return any_of(open_keys(found), found["properties"][main])

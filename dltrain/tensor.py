@@ -26,7 +26,7 @@ class Shape(tuple[int, ...]):
         return prod(self)
 
     def __str__(self) -> str:
-        return " x ".join("any" if size < 0 else str(size) for size in self) or "one number"
+        return " x ".join(str(size) for size in self) or "one number"
 
 
 @dataclass(eq=False)

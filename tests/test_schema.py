@@ -122,7 +122,8 @@ def test_knows_every_section_of_the_language() -> None:
 
 # --- numbers may be expressions ---
 @pytest.mark.parametrize(("old", "new"), [
-    ("num_output: 10", "num_output: $n"), ("num_output: 10", "num_output: $(n * 4)"), ("base_lr: 0.1", "base_lr: $lr"),
+    ("num_output: 10", "num_output: $n"), ("num_output: 10", "num_output: $(n * 4)"),
+    ("num_output: 10", "num_output: 10, bias_term: $b"), ("base_lr: 0.1", "base_lr: $lr"),
     ("64", "$batch"), ("max_epochs: 1", "max_epochs: $e"), ("max_epochs: 1", "max_iter: $(2 * n)"), ("name: t", "seed: $s"),
     (BARE_IP, f"{CONV}, kernel_size: $k"), (BARE_IP, f"{CONV}, kernel_size: [$k, 3]"),
     ("[ip1, label]", "[ip1, label], loss_weight: $w"),
@@ -136,10 +137,9 @@ def test_a_number_may_be_an_expression(old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [
-    ("num_output: 10", "num_output: n"), ("num_output: 10", "num_output: 10, bias_term: $b"),
-    ("num_output: 10", "num_output: 10, phase: $p"),
+    ("num_output: 10", "num_output: n"), ("num_output: 10", "num_output: 10, phase: $p"),
 ])  # fmt: skip
-def test_only_numbers_may_be_expressions_and_only_with_a_dollar(old: str, new: str) -> None:
+def test_only_numbers_and_switches_may_be_expressions_and_only_with_a_dollar(old: str, new: str) -> None:
     assert underlined(changed(old, new))
 
 

@@ -136,7 +136,7 @@ def test_weights_of_another_net_are_exit_6(small, result, command, tmp_path):
     assert (
         done.returncode == 6
         and "belongs to another net" in done.stderr
-        and "data/ip1/0 is (32, 96), the net has (33, 96)" in done.stderr
+        and "ip1 (data/ip1/0) is (32, 96), the net has (33, 96)" in done.stderr
     )
 
 

@@ -209,7 +209,7 @@ WRONG = {
     "a key of another policy": ("momentum: {type: fixed, base: 0.9, gamma: 2}",
                                 "10:38: solver (Adam): momentum (fixed): unknown key 'gamma'; known: base"),
     "an expression": ("momentum: {type: fixed, base: $m}",
-                      "10:33: solver (Adam): momentum (fixed): expressions such as $m are not yet built; write the value"),
+                      "10:33: solver: there is no 'm'; known: data.classes"),
     "a bare name": ("momentum: ramp", "10:13: solver (Adam): 'momentum' must be a number, not 'ramp'"),
     "a base inside": ("momentum: {type: warmup, base: 0.9, iterations: 5, then: {type: fixed, base: 0.9}}",
                       "10:74: solver (Adam): momentum (warmup): then (fixed): unknown key 'base'"),
