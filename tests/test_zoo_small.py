@@ -255,3 +255,10 @@ def test_the_sliding_lenet_says_at_each_place_what_lenet_says_of_it(tmp_path):
                 }
                 one.forward("test", cut, "test", ("ip2",))
                 np.testing.assert_allclose(wide[:, :, 0, place], one.blob("ip2"), rtol=1e-3, atol=1e-4)
+
+
+def test_a_deployed_denoising_autoencoder_adds_no_noise():
+    net = looked_at("denoising_autoencoder").net
+    assert {"noise", "noisy"} <= net.shapes["train"].keys()
+    assert not {"noise", "noisy"} & net.shapes["deploy"].keys()
+    assert "image" in net.shapes["deploy"]
