@@ -66,7 +66,7 @@ class Expansion:
         self.lines: list[Placed] = []
         self.broken: set[str] = set()
         self.alias: dict[str, Any] = {}
-        self.used: dict[str, tuple[Any, Scope, Key]] = {}  # name -> what was written there, for `share`
+        self.used: dict[str, tuple[Any, Scope]] = {}  # name -> what was written there, and what its names meant, for `share`
         items = document.value.get("net")
         if isinstance(items, list):
             self.go(items, ("net",), Scope(known=known, names=local(items)), field)
@@ -127,14 +127,13 @@ class Expansion:
             made["bottom"] = each(made["bottom"], lambda blob, at: self.blob(blob, at, scope), ("bottom",))
             if again:
                 made["bottom"] = behind(made["bottom"], above)
-        sharing = self.sharing(item, name, path, scope) if item.get("share") is not None else None
+        sharing = self.sharing(item, name, scope) if item.get("share") is not None else None
         if sharing is not None:
-            owner, of = sharing
-            kept = {key: value for key, value in of.items() if key not in ("name", "bottom", "when", "repeat", "share", "phase")}
+            owner, kept = sharing
             made, scope = {**kept, **made}, replace(scope, share=owner)
         elif scope.share is not None and scope.block:
             scope = replace(scope, share=scope.share + name.removeprefix(scope.prefix))
-        self.used.setdefault(name, (item, scope, path))
+        self.used.setdefault(name, (item, scope))
         if isinstance(made.get("type"), str) and made["type"] in self.blocks:
             return self.block(made, name, path, scope, above)
         made |= {key: work(value, (key,), scope.known) for key, value in made.items() if key not in ("bottom", "name")}
@@ -164,8 +163,8 @@ class Expansion:
             return {**said, "share": scope.prefix + target}
         return said
 
-    def sharing(self, item: dict[str, Any], name: str, path: Key, scope: Scope) -> tuple[str, dict[str, Any]] | None:
-        """The line that `share` names, as it is written; None where it is this line itself (the first of a repeat)."""
+    def sharing(self, item: dict[str, Any], name: str, scope: Scope) -> tuple[str, dict[str, Any]] | None:
+        """The line that `share` names, and its settings; None where it is this line itself (the first of a repeat)."""
         target = scope.prefix + str(work(item["share"], ("share",), scope.known))
         if target == name:
             return None
@@ -174,7 +173,9 @@ class Expansion:
             raise Unworkable(
                 f"there is no line '{item['share']}' above to share with; {did_you_mean(item['share'], known)}", ("share",)
             )
-        return target, self.used[target][0]
+        owner, outer = self.used[target]
+        left = ("name", "bottom", "when", "repeat", "share", "phase")
+        return target, {key: work(value, (key,), outer.known) for key, value in owner.items() if key not in left}
 
     # --- blobs and blocks ---
     def blob(self, blob: Any, path: Key, scope: Scope) -> Any:

@@ -226,6 +226,15 @@ def test_the_instances_of_a_repeat_may_share_with_the_first() -> None:
     assert {weights(made)[f"c/{i}.weight"] for i in (1, 2, 3)} == {"c/1.weight"}
 
 
+def test_what_is_shared_keeps_the_settings_that_it_has_there() -> None:
+    lines = (
+        "  - {name: a, type: Convolution, num_output: $(i + 1), kernel_size: 3, pad: 1, repeat: 2}\n"
+        "  - {name: b, share: a/1, bottom: data, repeat: 1}\n"
+    )
+    made = read(net(lines))
+    assert [shape(made, name)[1] for name in ("a/1", "a/2", "b/1")] == [2, 3, 2]
+
+
 def test_a_parameter_may_be_shared_within_a_block() -> None:
     head = HEAD + (
         "blocks:\n  twice:\n    net:\n      - {name: a, type: Convolution, num_output: 1, kernel_size: 3, pad: 1}\n"
