@@ -98,12 +98,12 @@ def test_what_is_forgotten_is_made_anew_when_asked_again() -> None:
 
 
 def test_closing_ends_the_threads() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     some = crew(lambda number: number, 4)
+    mine = set(threading.enumerate()) - before
+    assert len(mine) == 4
     some.take(0)
     some.close()
-    for _ in range(100):
-        if threading.active_count() == before:
-            break
-        time.sleep(0.02)
-    assert threading.active_count() == before
+    for thread in mine:
+        thread.join(5)
+        assert not thread.is_alive()
