@@ -2,58 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dltrain.data  # noqa: F401  fills the registry
-from dltrain.checks import choose
 from dltrain.data.warp import Affine, linear
-from dltrain.errors import Refusal
-from dltrain.marks import Document
-from dltrain.registry import TRANSFORMS
-from dltrain.source import Draw, Shape, Step
-
-
-def make(text: Any) -> Step:
-    """The step that a line of YAML stands for."""
-    document = Document("some.yaml")
-    step = choose(document, TRANSFORMS, text, (), "data: transform")
-    document.raise_mistakes()
-    assert isinstance(step, Step)
-    return step
-
-
-def mistake(text: Any) -> str:
-    document = Document("some.yaml")
-    assert choose(document, TRANSFORMS, text, (), "data: transform") is None
-    return next(message.split(": ", 3)[-1] for message in document.mistakes.values())
-
-
-def no_training() -> Any:
-    raise AssertionError("nothing is computed over the training split here")
-
-
-def draw(count: int, seed: int = 1) -> Draw:
-    return Draw(seed, "transform 0", np.zeros(count), np.arange(count))
-
-
-def apply(text: Any, x: Any, drawn: Draw | None = None, training: Any = no_training) -> Any:
-    step, x = make(text), np.asarray(x, np.float32)
-    promised = step.setup(Shape(x.shape[1:]), training)
-    y = step.apply(x, drawn)
-    y = np.stack(y) if isinstance(y, list) else y
-    assert y.shape == (len(x), *promised) and y.dtype == np.float32
-    return y
-
-
-def refuses(text: Any, shape: Any, key: str, words: str) -> None:
-    with pytest.raises(Refusal, match=re.escape(words)) as caught:
-        make(text).setup(shape if isinstance(shape, Shape) else Shape(shape), no_training)
-    assert caught.value.key == key
-
+from dltrain.source import Shape
+from tests.fixtures.steps import apply, draw, make, mistake, no_training, refuses
 
 X = [[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]]
 
