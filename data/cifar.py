@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from dltrain.data import known
 from dltrain.data.cifar_files import CIFAR10, CIFAR100, Kind, read_parts
 from dltrain.errors import DataError
-from dltrain.source import Arrays, Shape, Source, source
+from dltrain.source import Arrays, Held, Shape, source
 
 HELD = 10  # the last tenth of train is val: 5,000 of 50,000
 
 
-class Cifar(Source):
+class Cifar(Held):
     """What both sets do."""
 
     kind: ClassVar[Kind]
@@ -53,13 +53,6 @@ class Cifar(Source):
             if found.get(name, 0) < count:
                 has = f"has {found[name]:,} of its {count:,} pictures" if name in found else "is not there"
                 raise DataError(f"{self.type}: {name} {has}; get the whole set, or say partial: true")
-
-    def __len__(self) -> int:
-        return len(self.arrays["data"])
-
-    def read(self, indices: Any, out: Arrays) -> None:
-        for field, rows in out.items():
-            rows[...] = self.arrays[field][indices]
 
     def identify(self, index: int) -> str:
         return f"training image {index}" if index < self.count else f"test image {index - self.count}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
 
 import numpy as np
 
-from dltrain.source import Arrays, Shape, Source, source
+from dltrain.source import Arrays, Held, Shape, source
 
 
 @source("digits")
-class Digits(Source):
+class Digits(Held):
     """8 x 8 grey images of the digits 0 to 9, made by 13 writers.
 
     data    1 x 8 x 8, 0 .. 255         label   0 .. 9
@@ -32,10 +31,3 @@ class Digits(Source):
     def promised(self) -> dict[str, Shape]:
         self.classes = {"label": 10}
         return {"data": Shape((1, 8, 8)), "label": Shape((), "index")}
-
-    def __len__(self) -> int:
-        return len(self.arrays["label"])
-
-    def read(self, indices: Any, out: Arrays) -> None:
-        for field, rows in out.items():
-            rows[...] = self.arrays[field][indices]

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from dltrain.data.idx import read_idx
 from dltrain.errors import DataError
-from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source
+from dltrain.source import ANY_SIZE, Arrays, Held, Shape, source
 
 SPLITS = ("train", "val", "test")
 
@@ -28,7 +28,7 @@ Files = Annotated[dict[str, str], BeforeValidator(by_split), WithJsonSchema(_FIL
 
 
 @source("idx")
-class IdxFiles(Source):
+class IdxFiles(Held):
     """Images of bytes, and what they show, from IDX files, plain or gzipped; held in memory.
 
     data    1 x H x W, 0 .. 255       label   0 .. classes - 1, where `labels` are given
@@ -61,13 +61,6 @@ class IdxFiles(Source):
         if path is None:
             raise DataError(f"idx: there are images of {split}, but no labels; add labels: {{{split}: FILE}}")
         return read_idx(Path(path), (count,))
-
-    def __len__(self) -> int:
-        return len(self.arrays["data"])
-
-    def read(self, indices: Any, out: Arrays) -> None:
-        for field, rows in out.items():
-            rows[...] = self.arrays[field][indices]
 
     def identify(self, index: int) -> str:
         split = next(split for split, rows in self.splits.items() if index <= rows[-1])

@@ -10,7 +10,7 @@ import numpy as np
 from dltrain.data import known
 from dltrain.data.idx import read_idx
 from dltrain.errors import DataError
-from dltrain.source import Arrays, Shape, Source, source
+from dltrain.source import Arrays, Held, Shape, source
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "train-images-idx3-ubyte": (60_000, 28, 28),
@@ -22,7 +22,7 @@ CLASSES = 10
 HELD = 5_000  # the last training images are val
 
 
-class Glyphs(Source):
+class Glyphs(Held):
     """Grey images and their labels in memory.
 
     data    1 x H x W, 0 .. 255       label   0 .. classes - 1
@@ -46,13 +46,6 @@ class Glyphs(Source):
         """What the known sets promise."""
         self.classes = {"label": classes}
         return {"data": Shape((1, 28, 28)), "label": Shape((), "index")}
-
-    def __len__(self) -> int:
-        return len(self.arrays["label"])
-
-    def read(self, indices: Any, out: Arrays) -> None:
-        for field, rows in out.items():
-            rows[...] = self.arrays[field][indices]
 
     def identify(self, index: int) -> str:
         return f"training image {index}" if index < self.trained else f"test image {index - self.trained}"

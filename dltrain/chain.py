@@ -170,11 +170,6 @@ class Chain:
                 sizes = str(shape).replace(str(ANY_SIZE), "any")
                 raise Refusal("", f"samples of '{name}' differ in size ({sizes}); end with resize, crop or pad")
 
-    def least(self, field: str) -> tuple[int, int] | None:
-        """The height and width that the first step needs of a picture; None where it needs all there is."""
-        first = next((link.step for link in self.links if link.top == field), None)
-        return first.least() if first is not None else None
-
     def run(self, batch: Arrays, seed: int, indices: Any, epochs: Any = None) -> Arrays:
         """A batch through every step; with `epochs` it is a training batch, and random steps draw."""
         draws = self.draws(seed, indices, epochs)

@@ -22,7 +22,7 @@ from dltrain.feed import Feed
 from dltrain.reader import Reader
 from dltrain.registry import SOURCES
 from dltrain.source import Arrays, Source, varies
-from dltrain.supply import SPLITS, read_keys, read_parts
+from dltrain.supply import read_section
 
 LMDB = ".lmdb"
 SUFFIXES = (".h5", ".hdf5", LMDB)
@@ -91,12 +91,9 @@ def read_source(path: str, settings: tuple[str, ...]) -> Source:
     """The source that a config's data section names, checked but not yet opened."""
     document = document_of(path, settings)
     value = data_of(document)
-    keys, parts = read_keys(document, value), read_parts(document, value)
+    keys = read_section(document, value)
     document.raise_mistakes()
     assert keys is not None
-    for name in SPLITS:
-        setattr(keys, name, parts.pop(name, None))
-    keys.extra = parts  # type: ignore[assignment]
     return Feed(keys, 1).source
 
 

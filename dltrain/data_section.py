@@ -14,7 +14,7 @@ from dltrain.marks import Document, load, parse
 from dltrain.registry import SOURCES
 from dltrain.run import Run
 from dltrain.splits import divide
-from dltrain.supply import SPLITS, place, read_keys, read_parts
+from dltrain.supply import place, read_section
 from dltrain.vars import read_vars, worked
 
 
@@ -49,12 +49,10 @@ def seed_of(document: Document) -> int:
 def untransformed(document: Document) -> Feed:
     """A feed whose source is open and whose splits are made, with samples as the source gives them."""
     value = data_of(document)
-    keys, parts = read_keys(document, value), read_parts(document, value)
+    keys = read_section(document, value)
     document.raise_mistakes()
     assert keys is not None
-    for name in SPLITS:
-        setattr(keys, name, parts.pop(name, None))
-    keys.extra, keys.on_error = parts, "skip"  # type: ignore[assignment]
+    keys.on_error = "skip"
     feed = Feed(keys, seed_of(document))
     feed.source.open()
     try:

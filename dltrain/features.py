@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,19 @@ def extract(engine: Engine, feed: Feed, split: str, blobs: tuple[str, ...], out:
             columns[field].append(batch[field])
     arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
     ids = [feed.source.identify(int(index)) for index in feed.rows(split)]
+    put(out, lambda path: WRITERS[out.suffix](path, arrays, ids))
+    return {name: list(array.shape) for name, array in arrays.items()}
+
+
+def put(out: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file under a temporary name beside it, then at once under its own."""
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
     try:
-        WRITERS[out.suffix](temporary, arrays, ids)
+        write(temporary)
         os.replace(temporary, out)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DataError(f"{out}: cannot be written ({error.strerror or error})") from None
-    return {name: list(array.shape) for name, array in arrays.items()}
 
 
 def write_h5(path: Path, arrays: dict[str, Any], ids: list[str]) -> None:

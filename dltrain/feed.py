@@ -129,7 +129,8 @@ class Feed:
         self.order = Order(self.seed, len(train), size, self.keys.shuffle, sampling, values, fixed, self.keys.drop_last)
         if self.keys.trim and (not self.source.sequences or "length" not in self.source.fields):
             raise Refusal("trim", f"trim: {self.source.type} has no sequences with a field length; leave trim out")
-        self.arranged = {name: self.source.arrange(rows, self.batch_size(name)) for name, rows in self.splits.items()}
+        arranged = {name: self.source.arrange(rows, self.batch_size(name)) for name, rows in self.splits.items()}
+        self.lined_up = {name: self.splits[name] if rows is None else rows for name, rows in arranged.items()}
         if size % self.share[1]:
             raise Refusal("batch_size", f"batch_size {size} cannot be shared by {self.share[1]} processes")
 
@@ -167,14 +168,13 @@ class Feed:
 
     def rows(self, split: str) -> Any:
         """The samples of a split in the order in which `batches` gives them, but for those that cannot be read."""
-        arranged = self.arranged[split]
-        rows = self.splits[split] if arranged is None else arranged
+        rows = self.lined_up[split]
         return rows[~np.isin(rows, list(self.reader.skipped))] if self.reader.skipped else rows
 
     def cut(self, split: str, number: int) -> Any:
         """The samples of one batch of a split."""
-        rows, size = self.splits[split] if self.arranged[split] is None else self.arranged[split], self.batch_size(split)
-        return rows[number * size : (number + 1) * size]
+        size = self.batch_size(split)
+        return self.lined_up[split][number * size : (number + 1) * size]
 
     def perform(self, job: Job) -> Arrays:
         split, number = job
@@ -225,8 +225,7 @@ class Feed:
 
     def batches(self, split: str) -> Iterator[Arrays]:
         """The whole split, in order, exactly once; the next batches are made while this one is looked at."""
-        arranged = self.arranged[split]
-        count = -(-len(self.splits[split] if arranged is None else arranged) // self.batch_size(split))
+        count = -(-len(self.lined_up[split]) // self.batch_size(split))
         if self.threads == 0:
             yield from (self.perform((split, number)) for number in range(count))
             return

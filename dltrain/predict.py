@@ -15,7 +15,7 @@ from dltrain.apply import trained
 from dltrain.console import Console
 from dltrain.deployed import Deployed
 from dltrain.errors import ConfigError, DataError, did_you_mean
-from dltrain.features import WRITERS
+from dltrain.features import WRITERS, put
 from dltrain.judgement import Judgement, Output
 from dltrain.recall import recall
 from dltrain.registry import SOURCES
@@ -240,13 +240,7 @@ def write(path: Path, result: dict[str, Any], outputs: list[Output], arrays: Arr
             made[f"{output.name}.class"] = best.astype(np.int32)
             if path.suffix != ".h5":  # which has no texts of one length
                 made[f"{output.name}.name"] = np.array([output.words[number] for number in best])
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        if path.suffix == ".json":
-            temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        else:
-            WRITERS[path.suffix](temporary, made, ids)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+    if path.suffix == ".json":
+        put(path, lambda to: to.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8"))
+    else:
+        put(path, lambda to: WRITERS[path.suffix](to, made, ids))

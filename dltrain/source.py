@@ -15,7 +15,7 @@ from dltrain.ops.backend import DTYPES
 from dltrain.registry import SOURCES, TRANSFORMS
 from dltrain.tensor import Shape
 
-__all__ = ["ANY_SIZE", "Draw", "Shape", "Source", "Step", "empty", "source", "transform", "varies"]
+__all__ = ["ANY_SIZE", "Draw", "Held", "Shape", "Source", "Step", "empty", "source", "transform", "varies"]
 
 source = SOURCES.add
 transform = TRANSFORMS.add
@@ -101,6 +101,19 @@ class Source:
     def load(self, path: Path) -> Arrays:
         """The data of one sample from a file of the user's, for dltrain predict; DataError where the source has no such files."""
         raise DataError(f"{path}: {self.type} has no files of one sample each; name a source instead, such as arrays")
+
+
+class Held(Source):
+    """A source whose samples are all in memory: open() sets `arrays`, field -> array, axis 0 being the sample."""
+
+    arrays: Arrays
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def read(self, indices: Any, out: Arrays) -> None:
+        for field, rows in out.items():
+            rows[...] = self.arrays[field][indices]
 
 
 class Unfit(DataError):

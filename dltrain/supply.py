@@ -73,12 +73,9 @@ def read_feed(
     if not isinstance(value, dict):
         document.wrong(("data",) if value is not None else (), "config: needs data; add data: {source: digits, batch_size: 64}")
         return None, None
-    keys, parts = read_keys(document, value), read_parts(document, value)
-    if keys is None or None in parts.values():
+    keys = read_section(document, value)
+    if keys is None:
         return None, None
-    for name in SPLITS:
-        setattr(keys, name, parts.pop(name, None))
-    keys.extra = parts  # type: ignore[assignment]
     feed = Feed(keys, seed)
     try:
         if promise is not None:
@@ -91,6 +88,17 @@ def read_feed(
     except DataError as error:
         return None, error  # what is wrong in the text is told first
     return feed, None
+
+
+def read_section(document: Document, value: dict[str, Any]) -> DataKeys | None:
+    """All that the section says; None, with the mistakes noted, where something of it is wrong."""
+    keys, parts = read_keys(document, value), read_parts(document, value)
+    if keys is None or None in parts.values():
+        return None
+    for name in SPLITS:
+        setattr(keys, name, parts.pop(name, None))
+    keys.extra = parts  # type: ignore[assignment]
+    return keys
 
 
 def read_keys(document: Document, value: dict[str, Any]) -> DataKeys | None:
