@@ -23,7 +23,6 @@ BUDGET = 1 << 21  # floats of scratch for one chunk; one sample may take more
 FEW_TAPS = 75  # the direct kernels beat patches up to about here
 SPARSITY = 3  # plane places per window from which winners alone pay
 
-
 Sizes = tuple[int, ...]
 
 
