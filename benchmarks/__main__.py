@@ -21,8 +21,9 @@ def cli() -> None:
 @cli.command()
 @click.option("--net", "names", multiple=True, type=click.Choice(list(NETS)), help="Which nets; all where none is given.")
 @click.option(
-    "--peer", "peers", multiple=True, type=click.Choice(["eager", "compile"]), help="PyTorch how; eager where none is given."
-)
+    "--peer", "peers", multiple=True, type=click.Choice(["eager", "compile", "jax"]),
+    help="PyTorch eager or compiled, JAX; eager where none is given.",
+)  # fmt: skip
 @click.option("--threads", default=0, help="Threads for everybody; 0: one a core.")
 @click.option("--rounds", default=15, show_default=True, help="How often the sides take turns.")
 @click.option("--phase", type=click.Choice(["train", "test"]), default="train", show_default=True, help="test: inference.")

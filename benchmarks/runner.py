@@ -2,7 +2,7 @@
 
 Asked for `memory` it answers with the most that it has taken since its library was imported.
 
-python -m benchmarks.runner ours|eager|compile NET THREADS [train|test]
+python -m benchmarks.runner ours|eager|compile|jax NET THREADS [train|test]
 """
 
 from __future__ import annotations
@@ -11,45 +11,69 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks import jax_nets
 from benchmarks.nets import NETS, RATES, Bench
 
 WARM_UP = 20
 
 
-def ours(bench: Bench, threads: int, phase: str = "train") -> tuple[Callable[[], object], str]:
+def net_of(bench: Bench) -> Any:
+    """Our net."""
     import dltrain.catalogue  # noqa: F401
-    from dltrain.devices import blas_words
-    from dltrain.engine import Engine
     from dltrain.expand import Expansion
     from dltrain.lines import read_lines
     from dltrain.marks import parse
     from dltrain.net import Net
-    from dltrain.ops.cpu import Cpu
-    from dltrain.registry import SOLVERS
     from dltrain.tensor import Shape
 
     document = parse(f"net:\n{bench.yaml}")
     lines = read_lines(document, Expansion(document, {}, {}, "data").lines, {})
     document.raise_mistakes()
     kinds = {"data": Shape(bench.batch[1:], "index" if bench.words else "float"), "label": Shape(bench.label, "index")}
-    net = Net(lines, kinds, bench.batch[0])
+    return Net(lines, kinds, bench.batch[0])
+
+
+def engine_of(bench: Bench, threads: int) -> Any:
+    from dltrain.engine import Engine
+    from dltrain.ops.cpu import Cpu
+    from dltrain.registry import SOLVERS
+
+    net = net_of(bench)
     solver = SOLVERS["SGD"](
         base_lr=RATES["lr"], momentum=RATES["momentum"], weight_decay=RATES["decay"], clip_gradients=bench.clip
     )
     engine = Engine(net, Cpu(threads), solver)
     engine.initialise(1)
+    for state in net.store.states.values():  # BatchNorm's, as those of the peers begin
+        engine.memory.memory(state.handle)[...] = 0 if state.name.endswith("mean") else 1
+    return engine
+
+
+def feed_of(bench: Bench) -> dict[str, Any]:
     x, label = batch(bench)
-    feed = {"data": x.astype(np.int32) if bench.words else x, "label": label.astype(np.int32)}
+    return {"data": x.astype(np.int32) if bench.words else x, "label": label.astype(np.int32)}
+
+
+def ours(bench: Bench, threads: int, phase: str) -> tuple[Callable[[], object], str]:
+    from dltrain.devices import blas_words
+
+    engine, feed = engine_of(bench, threads), feed_of(bench)
     about = ", ".join(blas_words())
     return (lambda: engine.step([feed], RATES)) if phase == "train" else (lambda: engine.forward("test", feed)), about
 
 
-def torch_side(bench: Bench, threads: int, compiled: bool, phase: str = "train") -> tuple[Callable[[], object], str]:
+def jax_side(bench: Bench, threads: int, phase: str) -> tuple[Callable[[], object], str]:
+    return jax_nets.jax_side(net_of(bench), bench, RATES, feed_of(bench), phase)
+
+
+def torch_side(bench: Bench, threads: int, phase: str, compiled: bool = False) -> tuple[Callable[[], object], str]:
     import torch
 
     torch.set_num_threads(threads)
@@ -77,6 +101,11 @@ def torch_side(bench: Bench, threads: int, compiled: bool, phase: str = "train")
     return chosen, f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 
+SIDES: dict[str, Callable[[Bench, int, str], tuple[Callable[[], object], str]]] = {
+    "ours": ours, "eager": torch_side, "compile": partial(torch_side, compiled=True), "jax": jax_side
+}  # fmt: skip
+
+
 def batch(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.integers(0, bench.words, bench.batch) if bench.words else rng.random(bench.batch, np.float32)
@@ -89,9 +118,13 @@ def resident(key: str) -> float:
     return int(lines[key].split()[0]) / 1024
 
 
-def imported(side: str) -> float | None:
+OURS = ("dltrain.catalogue", "dltrain.engine", *(f"dltrain.ops.cpu.{name}" for name in ("dense", "embed", "images", "norms", "recurrent")))
+
+
+def imported(side: str, threads: int) -> float | None:
     """Imports the library of a side; what the process takes then, from where its peak is counted.  None where none can tell."""
-    for module in ("dltrain.catalogue", "dltrain.engine", "dltrain.ops.cpu.dense") if side == "ours" else ("torch",):
+    jax_nets.begin(threads)
+    for module in {"ours": OURS, "jax": ("jax.numpy", "dltrain.catalogue", "dltrain.net")}.get(side, ("torch",)):
         import_module(module)
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
@@ -101,14 +134,13 @@ def imported(side: str) -> float | None:
 
 
 def main(side: str, name: str, threads: int, phase: str) -> None:
-    before, bench = imported(side), NETS[name]
     try:
-        made = ours(bench, threads, phase) if side == "ours" else torch_side(bench, threads, side == "compile", phase)
-        step, about = made
+        before, bench = imported(side, threads), NETS[name]
+        step, about = SIDES[side](bench, threads, phase)
         for _ in range(WARM_UP):
             step()
     except Exception as error:
-        if side != "compile":  # which needs a compiler that not every machine has
+        if side not in ("compile", "jax"):  # the one needs a compiler, the other to be installed
             raise
         print(json.dumps({"left_out": f"{type(error).__name__}: {error}".partition("\n")[0][:200]}), flush=True)
         return

@@ -2,6 +2,7 @@
 
 from dltrain.data import (
     arrays,
+    blank,
     cifar,
     colour,
     csv_files,
@@ -33,6 +34,7 @@ from dltrain.data import (
 
 __all__ = [
     "arrays",
+    "blank",
     "cifar",
     "colour",
     "csv_files",

@@ -23,7 +23,7 @@ def devices() -> list[Device]:
     """What `dltrain devices` prints."""
     return [
         Device("cpu", True, f"{cores()} cores; {', '.join(blas_words()) or 'no BLAS found'}"),
-        Device("cuda", False, "the CUDA engine is not yet built; use --device cpu"),
+        *cuda_devices(),
         Device("reference", True, "plain NumPy, slow; the definition that the others are held against"),
     ]
 
@@ -33,12 +33,43 @@ def backend(device: str, threads: int = 0, precision: str = "fp32") -> Reference
     if device.split(":")[0] not in DEVICES:
         raise ConfigError(f"--device {device}: there is no such device; {did_you_mean(device, DEVICES)}")
     if device.startswith("cuda"):
-        raise ConfigError(f"--device {device}: {next(d.about for d in devices() if d.name == 'cuda')}")
+        return cuda(device, precision)
     if device == "reference":
         return Reference()
     from dltrain.ops.cpu import Cpu
 
     return Cpu(threads or cores(), strict=precision == "strict")
+
+
+def cuda_devices() -> list[Device]:
+    """Each CUDA device, or one line that says why there is none."""
+    from dltrain.ops.cuda import device
+
+    why = "emulated on the CPU ($DLTRAIN_EMULATE)" if emulated() else device.reason()
+    if why is not None:
+        return [Device("cuda", emulated(), why)]
+    return [Device(f"cuda:{number}", True, about) for number, about in enumerate(device.names())]
+
+
+def emulated() -> bool:
+    """True where tests ask for a GPU that the CPU plays."""
+    return bool(os.environ.get("DLTRAIN_EMULATE"))
+
+
+def cuda(name: str, precision: str) -> Reference:
+    """cuda, or cuda:N"""
+    from dltrain.ops.cuda import Cuda
+
+    number = name.partition(":")[2] or "0"
+    if not number.isdecimal():
+        raise ConfigError(f"--device {name}: write cuda:0 for the first device, cuda:1 for the second")
+    if emulated():
+        from dltrain.ops.cuda.emulator import Emulator
+
+        return Cuda(Emulator(), precision)
+    from dltrain.ops.cuda.device import Device as Driver
+
+    return Cuda(Driver(int(number)), precision)
 
 
 def cores() -> int:

@@ -25,7 +25,7 @@ class Memory:
         """Makes the arena at least `size` bytes; True if it moved, so that what is bound must be bound again."""
         if size <= len(self.bytes):
             return False
-        limit = available()
+        limit = self.backend.free_bytes()
         if limit and size > limit + len(self.bytes):
             gib = 2.0**30
             raise OutOfMemory(
@@ -74,13 +74,3 @@ class Bound:
 
     def logical(self, tensor: Tensor) -> Any:
         return self.of.logical(tensor, self.plan)
-
-
-def available() -> int:
-    """Bytes that can be had without swapping (Linux); 0 where that is not known."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 0

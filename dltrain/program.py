@@ -26,8 +26,12 @@ class Program:
                     self.segments.append(
                         [[kernels[worker] for kernels in phase if worker < len(kernels)] for worker in range(backend.workers)]
                     )
+        self.runner = backend.runner(self.segments)
 
     def run(self) -> None:
+        if self.runner is not None:
+            self.runner()
+            return
         if self.pool is not None:
             self.pool.run(self.segments)
             return

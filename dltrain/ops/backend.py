@@ -58,6 +58,14 @@ class Reference:
         """The call with its arrays, one kernel a worker."""
         return Work([bind_reference(call, arrays)])
 
+    def runner(self, segments: list[list[list[Kernel]]]) -> Kernel | None:
+        """What runs all segments once, where that is more than calling their kernels one after another."""
+        return None
+
+    def free_bytes(self) -> int:
+        """Bytes that can still be had; 0 where that is not known."""
+        return available()
+
     def alloc(self, size: int, dtype: Any) -> Any:
         """`size` zeros, aligned to a cache line."""
         try:
@@ -74,6 +82,16 @@ class Reference:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def available() -> int:
+    """Bytes that can be had without swapping (Linux); 0 where that is not known."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 0
 
 
 def bind_reference(call: Call, arrays: Arrays) -> Kernel:

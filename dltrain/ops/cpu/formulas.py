@@ -8,13 +8,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from functools import reduce
 from pathlib import Path
 
+from dltrain.ops.cache import folder, write, write_apart
 from dltrain.ops.cpu import functions
 from dltrain.ops.formula import Formula
 
@@ -32,13 +31,6 @@ F = np.float32
 
 LARGEST = 3.4028235e38  # of float32
 FOLDS = {"min": "minimum", "max": "maximum"}
-
-
-def folder() -> Path:
-    """Where generated kernels lie: $DLTRAIN_CACHE, else the user's cache folder."""
-    given = os.environ.get("DLTRAIN_CACHE")
-    root = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dltrain"
-    return root / "kernels"
 
 
 def typed(node: ast.expr) -> str:
@@ -160,11 +152,11 @@ def load(text: str, formula: Formula) -> Callable[..., None]:
     if name not in sys.modules:
         path = folder() / f"{name}.py"
         if not path.is_file() or path.read_text() != whole:
-            path = write(path, whole)
+            path = write(path, whole.encode())
         try:
             execute(name, path)
         except RuntimeError:  # Numba finds no place for its own cache there
-            execute(name, write_apart(path.name, whole))
+            execute(name, write_apart(path.name, whole.encode()))
     kernel: Callable[..., None] = sys.modules[name].kernel
     return kernel
 
@@ -179,21 +171,3 @@ def execute(name: str, path: Path) -> None:
     except BaseException:
         del sys.modules[name]
         raise
-
-
-def write(path: Path, text: str) -> Path:
-    """Puts the text in place in one step; into a folder of this process alone where the cache cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError:
-        return write_apart(path.name, text)
-    return path
-
-
-def write_apart(name: str, text: str) -> Path:
-    path = Path(tempfile.mkdtemp(prefix="dltrain-")) / name
-    path.write_text(text)
-    return path

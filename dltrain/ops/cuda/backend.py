@@ -1,0 +1,163 @@
+"""The back end itself: layouts, memory, and recipes that bind a call to launches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dltrain.errors import ConfigError
+from dltrain.ops.backend import Arrays, Kernel, Reference, Work
+from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.driver import Driver
+from dltrain.ops.cuda.launch import BLOCK, MOST_BLOCKS, Launch, launch
+from dltrain.ops.cuda.texts import text_of
+from dltrain.ops.signature import Call
+from dltrain.plan.segment import Access
+from dltrain.tensor import Shape, Tensor
+
+CHANNELS_LAST = (0, 2, 3, 1)
+MOST = 2**31 - 1  # elements of an array: kernels count with int
+
+Bind = Callable[[Call, Arrays, "Cuda"], Sequence[Kernel]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a GPU does an op: `bind` gives the launches, one after another; `fits` tells for which calls."""
+
+    bind: Bind
+    fits: Callable[[Call], bool]
+
+
+RECIPES: dict[str, list[Recipe]] = {}
+
+
+def recipe(*names: str, fits: Callable[[Call], bool] = lambda call: True) -> Callable[[Bind], Bind]:
+    """Registers how ops are done here; of several recipes of one op, the first that fits."""
+
+    def register(bind: Bind) -> Bind:
+        for name in names:
+            RECIPES.setdefault(name, []).append(Recipe(bind, fits))
+        return bind
+
+    return register
+
+
+class Cuda(Reference):
+    """float32; images and weights of rank 4 channels-last in memory.  The workers of a segment are the streams of a graph."""
+
+    name = "cuda"
+    kernels = "cuda"
+
+    def __init__(self, driver: Driver, precision: str = "fp32", graphs: bool = True) -> None:
+        from dltrain.ops.cuda import recipes  # noqa: F401  fills the recipes
+
+        super().__init__(np.float32)
+        self.driver, self.precision, self.graphs = driver, precision, graphs
+        self.constants: dict[tuple[str, tuple[int, ...], bytes], DeviceArray] = {}
+        self.scratches: list[DeviceArray] = []
+        self.scratch_top = 0
+
+    def order(self, shape: Shape) -> tuple[int, ...]:
+        return CHANNELS_LAST if len(shape) == 4 else super().order(shape)
+
+    def access(self, call: Call) -> Access:
+        return Access()
+
+    def bind(self, call: Call, arrays: Arrays) -> Work:
+        found = next((each for each in RECIPES.get(call.op.name, ()) if each.fits(call)), None)
+        if found is None:
+            raise ConfigError(f"{call.layer}: the CUDA engine does not do '{call.op.name}' on this; use --device cpu")
+        for _, tensor in call.uses("in", "out", "add", "update"):
+            if tensor.shape.count > MOST:
+                raise ConfigError(f"{call.layer}: {tensor} has more than 2^31 elements; a smaller batch has fewer")
+        launches = list(found.bind(call, arrays, self))
+
+        def run() -> None:
+            for each in launches:
+                each()
+
+        return Work([run])
+
+    def runner(self, segments: list[list[list[Kernel]]]) -> Kernel:
+        """The first time call by call, which loads what is lazily loaded; then as a graph."""
+        whole = [segment[0] for segment in segments]
+        state: dict[str, Any] = {"runs": 0}
+
+        def run() -> None:
+            state["runs"] += 1
+            if state["runs"] == 2 and self.graphs and whole:
+                state["graph"] = self.driver.capture(whole)
+            if "graph" in state:
+                state["graph"]()
+                return
+            for segment in whole:
+                for kernel in segment:
+                    kernel()
+
+        return run
+
+    # --- memory ---
+    def alloc(self, size: int, dtype: Any) -> DeviceArray:  # type: ignore[override]
+        """`size` zeros."""
+        address, owner = self.driver.alloc(size * np.dtype(dtype).itemsize)
+        return DeviceArray(self.driver, address, (size,), dtype, owner)
+
+    def free_bytes(self) -> int:
+        return self.driver.free_bytes()
+
+    def begin_segment(self) -> None:
+        """Calls of different segments never run at once, so they may use the same scratch memory."""
+        self.scratch_top = 0
+
+    def scratch(self, *sizes: int, dtype: Any = np.float32) -> DeviceArray:
+        """Memory for one call of the open segment; what is in it is not known."""
+        size = -(-prod(sizes) * np.dtype(dtype).itemsize // 256) * 256
+        if not self.scratches or self.scratch_top + size > self.scratches[-1].size:
+            self.scratches.append(self.alloc(max(size, 1 << 20, 2 * self.scratches[-1].size if self.scratches else 0), np.uint8))
+            self.scratch_top = 0
+        made = self.scratches[-1][self.scratch_top : self.scratch_top + prod(sizes) * np.dtype(dtype).itemsize]
+        self.scratch_top += size
+        flat: DeviceArray = made
+        return flat.view(dtype).reshape(tuple(sizes))
+
+    def constant(self, values: Any) -> DeviceArray:
+        """A NumPy array that kernels read, on the device once."""
+        host = np.ascontiguousarray(values)
+        key = (host.dtype.str, host.shape, host.tobytes())
+        if key not in self.constants:
+            self.constants[key] = self.alloc(host.size, host.dtype).reshape(host.shape)
+            self.constants[key][...] = host
+        return self.constants[key]
+
+    # --- launches ---
+    def launch(self, file: str, name: str, grid: int | Sequence[int], *args: Any, block: int | Sequence[int] = BLOCK) -> Launch:
+        """A kernel of kernels/FILE.cu."""
+        return launch(self.driver, text_of(file), name, grid, args, block)
+
+    def each(self, file: str, name: str, count: int, *args: Any, text: str | None = None) -> Launch:
+        """A kernel that strides over `count` elements, its last argument."""
+        blocks = max(1, min(-(-count // BLOCK), MOST_BLOCKS * self.driver.processors))
+        return launch(self.driver, text or text_of(file), name, blocks, (*args, count), BLOCK)
+
+    def close(self) -> None:
+        self.driver.close()
+
+
+def memory(call: Call, arrays: Arrays, *names: str) -> list[Any]:
+    """The arrays of some arguments in the order of the memory, None for those that are left out."""
+    return [None if call.args[name] is None else arrays.memory(call.args[name]) for name in names]
+
+
+def logical(call: Call, arrays: Arrays, *names: str) -> list[Any]:
+    """The arrays of some arguments in their own shapes, None for those that are left out."""
+    return [None if call.args[name] is None else arrays.logical(call.args[name]) for name in names]
+
+
+def tensors(call: Call, name: str) -> tuple[Tensor, ...]:
+    value = call.args[name]
+    return value if isinstance(value, tuple) else (value,)

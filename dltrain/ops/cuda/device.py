@@ -1,0 +1,160 @@
+"""A CUDA device, through CuPy's thin layer over the runtime and the driver: raw addresses, one stream, captured graphs."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from dltrain.errors import ConfigError, OutOfMemory
+from dltrain.ops.cuda import compiler
+from dltrain.ops.cuda.driver import Replay
+
+BRANCHES = 4  # streams that a segment is spread over
+PIP = "pip install 'dltrain[cuda13]' (or cuda12, by your driver)"
+
+
+def reason() -> str | None:
+    """Why no CUDA device can be used here, with the way out; None where one can."""
+    try:
+        from cupy_backends.cuda.api import runtime
+    except ImportError:
+        return f"CuPy is not installed: {PIP}"
+    try:
+        if runtime.getDeviceCount() == 0:
+            return "there is no CUDA device"
+    except runtime.CUDARuntimeError as error:
+        return f"the CUDA driver cannot be used ({str(error).partition(':')[0]}); is there an NVIDIA GPU and its driver?"
+    return None if compiler.is_there() else compiler.MISSING
+
+
+@cache
+def names() -> list[str]:
+    """What each device is called, and its memory."""
+    from cupy_backends.cuda.api import runtime
+
+    found = [runtime.getDeviceProperties(number) for number in range(runtime.getDeviceCount())]
+    return [f"{each['name'].decode()}, {each['totalGlobalMem'] / 2**30:.0f} GiB" for each in found]
+
+
+class Device:
+    """Everything goes to one non-blocking stream; the segments of a graph fork from it and join it again."""
+
+    def __init__(self, number: int = 0) -> None:
+        from cupy_backends.cuda.api import driver, runtime
+
+        why = reason()
+        if why is None and number >= len(names()):
+            why = f"there is no device {number}; there are {len(names())}"
+        if why is not None:
+            raise ConfigError(f"--device cuda: {why}; or use --device cpu")
+        self.runtime, self.driver_api, self.number = runtime, driver, number
+        runtime.setDevice(number)
+        runtime.memGetInfo()  # makes the context
+        properties = runtime.getDeviceProperties(number)
+        self.name = names()[number]
+        self.arch = f"sm_{properties['major']}{properties['minor']}"
+        self.processors = int(properties["multiProcessorCount"])
+        self.stream = runtime.streamCreateWithFlags(runtime.streamNonBlocking)
+        self.branches = [runtime.streamCreateWithFlags(runtime.streamNonBlocking) for _ in range(BRANCHES - 1)]
+        self.current = self.stream
+        self.modules: dict[str, int] = {}
+        self.functions: dict[tuple[str, str], int] = {}
+
+    # --- memory ---
+    def alloc(self, size: int) -> tuple[int, object]:
+        import cupy
+
+        try:
+            with cupy.cuda.Device(self.number):
+                memory = cupy.cuda.memory.Memory(max(size, 256))  # of the driver itself, not of a pool
+        except (cupy.cuda.memory.OutOfMemoryError, self.runtime.CUDARuntimeError):
+            raise OutOfMemory(f"{size / 2**30:.1f} GiB cannot be had on {self.name}; a smaller batch needs less") from None
+        self.runtime.memsetAsync(memory.ptr, 0, max(size, 256), self.stream)
+        return memory.ptr, memory
+
+    def free_bytes(self) -> int:
+        return int(self.runtime.memGetInfo()[0])
+
+    def upload(self, address: int, host: Any) -> None:
+        """The host may change its array once this returns."""
+        self.runtime.memcpyAsync(address, host.ctypes.data, host.nbytes, self.runtime.memcpyHostToDevice, self.stream)
+        if host.nbytes > 64 << 10:  # smaller ones the driver has copied away
+            self.runtime.streamSynchronize(self.stream)
+
+    def download(self, host: Any, address: int) -> None:
+        self.runtime.memcpyAsync(host.ctypes.data, address, host.nbytes, self.runtime.memcpyDeviceToHost, self.stream)
+        self.runtime.streamSynchronize(self.stream)
+
+    def copy(self, to: int, source: int, size: int) -> None:
+        self.runtime.memcpyAsync(to, source, size, self.runtime.memcpyDeviceToDevice, self.current)
+
+    def clear(self, address: int, size: int) -> None:
+        self.runtime.memsetAsync(address, 0, size, self.current)
+
+    # --- kernels ---
+    def function(self, text: str, name: str) -> int:
+        if (text, name) not in self.functions:
+            if text not in self.modules:
+                self.modules[text] = self.driver_api.moduleLoadData(compiler.compiled(text, self.arch))
+            self.functions[text, name] = self.driver_api.moduleGetFunction(self.modules[text], name)
+        return self.functions[text, name]
+
+    def launch(self, function: int, grid: Sequence[int], block: Sequence[int], parameters: Any) -> None:
+        self.driver_api.launchKernel(function, *grid, *block, 0, self.current, ctypes.addressof(parameters), 0)
+
+    # --- graphs ---
+    def capture(self, segments: Sequence[Sequence[Replay]]) -> Replay:
+        """What the segments launch, as a graph.  Garbage is not collected meanwhile: freeing memory would end the capture."""
+        runtime, collecting = self.runtime, gc.isenabled()
+        gc.disable()
+        runtime.streamBeginCapture(self.stream, runtime.streamCaptureModeRelaxed)
+        events: list[int] = []
+        try:
+            for segment in segments:
+                self.spread(segment, events)
+        finally:
+            self.current = self.stream
+            graph = runtime.streamEndCapture(self.stream)
+            if collecting:
+                gc.enable()
+        made = runtime.graphInstantiate(graph)
+        runtime.graphUpload(made, self.stream)
+        for event in events:
+            runtime.eventDestroy(event)
+        return lambda: runtime.graphLaunch(made, self.stream)
+
+    def spread(self, segment: Sequence[Replay], events: list[int]) -> None:
+        """Deals the kernels of a segment to the branches, which wait for what was before it, and are waited for behind it."""
+        runtime, lanes = self.runtime, [self.stream, *self.branches][: len(segment)]
+        if len(lanes) > 1:
+            self.follow(lanes[1:], self.stream, events)
+        for number, kernel in enumerate(segment):
+            self.current = lanes[number % len(lanes)]
+            kernel()
+        self.current = self.stream
+        for lane in lanes[1:]:
+            event = self.mark(lane, events)
+            runtime.streamWaitEvent(self.stream, event)
+
+    def follow(self, lanes: Sequence[int], leader: int, events: list[int]) -> None:
+        event = self.mark(leader, events)
+        for lane in lanes:
+            self.runtime.streamWaitEvent(lane, event)
+
+    def mark(self, stream: int, events: list[int]) -> int:
+        event: int = self.runtime.eventCreateWithFlags(self.runtime.eventDisableTiming)
+        self.runtime.eventRecord(event, stream)
+        events.append(event)
+        return event
+
+    def synchronize(self) -> None:
+        self.runtime.streamSynchronize(self.stream)
+
+    def close(self) -> None:
+        self.synchronize()
+        for stream in (self.stream, *self.branches):
+            self.runtime.streamDestroy(stream)
+

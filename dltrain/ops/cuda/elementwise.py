@@ -1,0 +1,90 @@
+"""How a GPU does what happens to each element by itself: texts made for as many arrays as there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from dltrain.ops.backend import Arrays, Kernel
+from dltrain.ops.cuda.backend import Cuda, memory, recipe, tensors
+from dltrain.ops.cuda.formulas import elementwise_text, prelude
+from dltrain.ops.signature import Call
+
+
+@cache
+def over(arrays: int, body: str, more: str = "") -> str:
+    """map(x0, …, y, more…, count) with `body` for each element i."""
+    heads = [*(f"const float *x{number}" for number in range(arrays)), "float *y", *([more] if more else []), "int count"]
+    return f"{prelude()}KERNEL map({', '.join(heads)}) {{\n    EACH(i, count) {{\n        {body}\n    }}\n}}\n"
+
+
+def mapped(call: Call, arrays: Arrays, cuda: Cuda, body: str, more: str = "", *values: object, out: str = "y") -> list[Kernel]:
+    xs = [arrays.memory(tensor) for tensor in tensors(call, "xs")]
+    (y,) = memory(call, arrays, out)
+    return [cuda.each("", "map", y.size, *xs, y, *values, text=over(len(xs), body, more))]
+
+
+@recipe("elementwise")
+def elementwise(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    xs, (y,) = [arrays.memory(tensor) for tensor in call.args["xs"]], memory(call, arrays, "y")
+    text = elementwise_text(call.args["formula"], len(xs))
+    return [cuda.each("", "map", y.size, *xs, y, *call.args["constants"], text=text)]
+
+
+@recipe("weighted_sum")
+def weighted_sum(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    weights = call.args["weights"]
+    terms = " + ".join(f"x{number}[i] * w{number}" for number in range(len(weights)))
+    return mapped(
+        call, arrays, cuda, f"y[i] = {terms};", ", ".join(f"float w{number}" for number in range(len(weights))), *weights
+    )
+
+
+@recipe("product")
+def product(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    return mapped(call, arrays, cuda, f"y[i] = {' * '.join(f'x{number}[i]' for number in range(len(call.args['xs'])))};")
+
+
+@recipe("product_dx")
+def product_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    (dy,) = memory(call, arrays, "dy")
+    others = [f" * x{number}[i]" for number in range(len(call.args["xs"])) if number != call.args["index"]]
+    return mapped(call, arrays, cuda, f"y[i] = dy[i]{''.join(others)};", "const float *dy", dy, out="dx")
+
+
+@recipe("maximum", "minimum")
+def extreme(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    """Between the first two the second wins a tie; later ones must be better."""
+    sign = ">" if call.op.name == "maximum" else "<"
+    (winner,) = memory(call, arrays, "winner")
+    lines = [f"float best = x0[i] {sign} x1[i] ? x0[i] : x1[i]; int who = x0[i] {sign} x1[i] ? 0 : 1;"]
+    lines += [f"if (x{n}[i] {sign} best) {{ best = x{n}[i]; who = {n}; }}" for n in range(2, len(call.args["xs"]))]
+    return mapped(call, arrays, cuda, " ".join([*lines, "y[i] = best; winner[i] = who;"]), "int *winner", winner)
+
+
+@recipe("maximum_dx")
+def maximum_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    dy, winner, dx = memory(call, arrays, "dy", "winner", "dx")
+    return [cuda.each("elementwise", "maximum_dx", dx.size, dy, winner, dx, call.args["index"])]
+
+
+@recipe("add_into")
+def add_into(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    x, y = memory(call, arrays, "x", "y")
+    return [cuda.each("elementwise", "add_into", y.size, x, y)]
+
+
+@recipe("copy")
+def copy(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    x, y = memory(call, arrays, "x", "y")
+
+    def run() -> None:
+        cuda.driver.copy(y.address, x.address, y.nbytes)
+
+    return [run]
+
+
+@recipe("fill")
+def fill(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    (y,) = memory(call, arrays, "y")
+    return [cuda.each("elementwise", "fill", y.size, y, call.args["value"])]

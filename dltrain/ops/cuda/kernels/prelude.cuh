@@ -1,0 +1,91 @@
+// What every kernel may use: loops over elements, views of any layout, sums over a block, random words.
+// A KERNEL's threads work apart; the threads of a BLOCK_KERNEL meet at barriers.
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef unsigned char byte;
+
+#define KERNEL extern "C" __global__ void
+#define BLOCK_KERNEL extern "C" __global__ void
+#define INLINE static __device__ __forceinline__
+#define LARGEST 3.402823466e+38f
+#define LEAST 1.175494351e-38f
+
+INLINE int first() { return blockIdx.x * blockDim.x + threadIdx.x; }
+INLINE int stride() { return gridDim.x * blockDim.x; }
+#define EACH(i, count) for (int i = first(); i < (count); i += stride())
+
+// A logical array in memory of any order: element number i, counted in logical order, lies at place(view, i).
+struct View {
+    int rank;
+    int size[8];
+    int step[8];
+};
+
+INLINE int place(const View &view, int i) {
+    int at = 0;
+    for (int axis = view.rank - 1; axis > 0; axis--) {
+        int rest = i / view.size[axis];
+        at += (i - rest * view.size[axis]) * view.step[axis];
+        i = rest;
+    }
+    return view.rank > 0 ? at + i * view.step[0] : 0;
+}
+
+// As NumPy has them: what is not a number stays so.
+INLINE float minimum(float a, float b) { return a < b || a != a ? a : b; }
+INLINE float maximum(float a, float b) { return a > b || a != a ? a : b; }
+INLINE int lesser(int a, int b) { return a < b ? a : b; }
+INLINE int greater(int a, int b) { return a > b ? a : b; }
+
+// The sum, or the most, over the threads of a block (a power of two, 1024 at most); every thread gets it.  The order is fixed.
+template <class T> INLINE T block_sum(T value) {
+    __shared__ T parts[1024];
+    int me = threadIdx.x;
+    parts[me] = value;
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (me < half) parts[me] += parts[me + half];
+    }
+    __syncthreads();
+    T total = parts[0];
+    __syncthreads();
+    return total;
+}
+
+INLINE float block_max(float value) {
+    __shared__ float parts[1024];
+    int me = threadIdx.x;
+    parts[me] = value;
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (me < half) parts[me] = maximum(parts[me], parts[me + half]);
+    }
+    __syncthreads();
+    float most = parts[0];
+    __syncthreads();
+    return most;
+}
+
+// Philox4x32-10 (Salmon et al., SC 2011): word `index` of the stream (key, count).
+INLINE u32 philox(u32 k0, u32 k1, u64 count, u64 index) {
+    u64 block = index / 4;
+    u32 c0 = (u32)block, c1 = (u32)(block >> 32), c2 = (u32)count, c3 = (u32)(count >> 32);
+    for (int round = 0; round < 10; round++) {
+        u64 p0 = (u64)c0 * 0xD2511F53u, p1 = (u64)c2 * 0xCD9E8D57u;
+        c0 = (u32)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (u32)p1;
+        c2 = (u32)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (u32)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    u32 which = index & 3;
+    return which == 0 ? c0 : which == 1 ? c1 : which == 2 ? c2 : c3;
+}
+
+// A number in [0, 1), 53 bits: element `index` of the stream, from words 2 index and 2 index + 1.
+INLINE double uniform(u32 k0, u32 k1, u64 count, u64 index) {
+    u32 a = philox(k0, k1, count, 2 * index) >> 5, b = philox(k0, k1, count, 2 * index + 1) >> 6;
+    return (a * 67108864.0 + b) / 9007199254740992.0;
+}

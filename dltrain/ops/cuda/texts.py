@@ -1,0 +1,45 @@
+"""The texts of the kernels: files of kernels/, and what their signatures say."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+KERNELS = Path(__file__).parent / "kernels"
+DEFINED = re.compile(r"^(BLOCK_)?KERNEL\s+(\w+)\s*\(([^)]*)\)", re.MULTILINE)
+
+
+class Kernel(NamedTuple):
+    """A kernel as its text declares it: `types` of its parameters, such as ("const float *", "int"); `meets` at barriers."""
+
+    name: str
+    types: tuple[str, ...]
+    meets: bool
+
+
+@cache
+def text_of(file: str) -> str:
+    """A file of kernels behind the prelude."""
+    return f"{(KERNELS / 'prelude.cuh').read_text()}\n{(KERNELS / f'{file}.cu').read_text()}"
+
+
+@cache
+def kernels_of(text: str) -> tuple[Kernel, ...]:
+    """All kernels of a text, in order."""
+    return tuple(
+        Kernel(name, tuple(kind(word) for word in words.split(",") if word.strip()), bool(meets))
+        for meets, name, words in DEFINED.findall(text)
+    )
+
+
+def kind(parameter: str) -> str:
+    """const float *__restrict__ x -> float *"""
+    words = re.sub(r"\b(const|__restrict__)\b", " ", parameter).replace("&", " ").replace("*", " * ").split()
+    return " ".join(words[:-1])
+
+
+def files() -> list[str]:
+    """The names of all files of kernels."""
+    return sorted(path.stem for path in KERNELS.glob("*.cu"))

@@ -1,0 +1,50 @@
+"""dltrain weights, probe, convert, coordinates: the commands that look at what a net has learnt, and carry it over."""
+
+from __future__ import annotations
+
+import click
+
+from dltrain.options import JSON, QUIET, options
+
+
+@click.group()
+def weights() -> None:
+    """Look at files of weights, compare them, convert them."""
+
+
+@weights.command()
+@click.argument("file", metavar="FILE|RUN")
+@options(JSON)
+def show(file: str, as_json: bool) -> None:
+    """Print the arrays of a file: layers, shapes, least, mean and largest number, and whether all are finite."""
+    from dltrain.console import Console
+    from dltrain.weight_report import show as made
+
+    made(file, Console(as_json=as_json))
+
+
+@weights.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@options(JSON)
+def diff(first: str, second: str, as_json: bool) -> None:
+    """Tell in which arrays two files differ, and by how much; exit code 7 where they do."""
+    from dltrain.console import Console
+    from dltrain.weight_report import diff as made
+
+    made(first, second, Console(as_json=as_json))
+
+
+@weights.command("convert")
+@click.argument("source", metavar="IN")
+@click.argument("out", metavar="OUT")
+@click.option("--map", "names", metavar="FILE", help='A YAML mapping of layer names, {conv1: first, "body.*": "*", head: null}.')
+@click.option("--by-order", is_flag=True, help="The layers of IN, in their order, are those of the net.")
+@click.option("--net", metavar="CONFIG|RUN", help="The net that OUT is for: names and shapes are held against it.")
+@options(JSON, QUIET)
+def carry(source: str, out: str, names: str | None, by_order: bool, net: str | None, as_json: bool, quiet: bool) -> None:
+    """Write weights in another form: .h5, .caffemodel, .caffemodel.h5, .npz or .safetensors, as the ending of OUT says."""
+    from dltrain.console import Console
+    from dltrain.weight_convert import convert as made
+
+    made(source, out, names, by_order, net, Console(quiet, as_json))
