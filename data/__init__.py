@@ -3,6 +3,7 @@
 from dltrain.data import (
     arrays,
     blank,
+    channels,
     cifar,
     colour,
     csv_files,
@@ -16,6 +17,7 @@ from dltrain.data import (
     image_folder,
     image_list,
     lmdb_files,
+    mean_file,
     mel,
     mnist,
     noise,
@@ -35,6 +37,7 @@ from dltrain.data import (
 __all__ = [
     "arrays",
     "blank",
+    "channels",
     "cifar",
     "colour",
     "csv_files",
@@ -48,6 +51,7 @@ __all__ = [
     "image_folder",
     "image_list",
     "lmdb_files",
+    "mean_file",
     "mel",
     "mnist",
     "noise",

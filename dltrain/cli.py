@@ -12,7 +12,7 @@ from dltrain.data_commands import data
 from dltrain.errors import DltrainError, Mistakes
 from dltrain.net_commands import draw, init, show, timed
 from dltrain.options import DEVICE, JSON, QUIET, RUNS, SETTINGS, SPLIT, WEIGHTS, options
-from dltrain.weight_commands import weights
+from dltrain.weight_commands import probe, weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -181,7 +181,7 @@ def schema() -> None:
 
 cli.add_command(data)
 cli.add_command(weights)
-for command in (show, draw, timed, init):
+for command in (show, draw, timed, init, probe):
     cli.add_command(command)
 
 

@@ -32,7 +32,10 @@ def check(engine: Engine, blobs: tuple[str, ...], out: Path) -> None:
 
 
 def extract(engine: Engine, feed: Feed, split: str, blobs: tuple[str, ...], out: Path) -> dict[str, Any]:
-    """Writes one array a blob, the source's other fields, and `id`; returns the shapes by name."""
+    """Writes one array a blob, the source's other fields, and `id`; returns the shapes by name.
+
+    In HDF5 a field of classes also says what they are called, where the source does.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in blobs}
     first = next(iter(feed.fields))
     others = [field for field in feed.fields if field != first and field not in blobs]
@@ -49,7 +52,14 @@ def extract(engine: Engine, feed: Feed, split: str, blobs: tuple[str, ...], out:
             columns[field].append(batch[field])
     arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
     ids = [feed.source.identify(int(index)) for index in feed.rows(split)]
-    put(out, lambda path: WRITERS[out.suffix](path, arrays, ids))
+    names = {field: words for field, words in getattr(feed.source, "names", {}).items() if field in arrays}
+
+    def write(path: Path) -> None:
+        WRITERS[out.suffix](path, arrays, ids)
+        if names and out.suffix == ".h5":
+            name_classes(path, names)
+
+    put(out, write)
     return {name: list(array.shape) for name, array in arrays.items()}
 
 
@@ -71,6 +81,15 @@ def write_h5(path: Path, arrays: dict[str, Any], ids: list[str]) -> None:
         for name, array in arrays.items():
             file.create_dataset(name.replace("/", "%2F"), data=array)
         file.create_dataset("id", data=ids, dtype=h5py.string_dtype())
+
+
+def name_classes(path: Path, names: dict[str, list[Any]]) -> None:
+    """What the classes of a field are called, as its attribute `names`."""
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        for field, words in names.items():
+            file[field.replace("/", "%2F")].attrs.create("names", [str(word) for word in words], dtype=h5py.string_dtype())
 
 
 def write_npz(path: Path, arrays: dict[str, Any], ids: list[str]) -> None:

@@ -48,3 +48,22 @@ def carry(source: str, out: str, names: str | None, by_order: bool, net: str | N
     from dltrain.weight_convert import convert as made
 
     made(source, out, names, by_order, net, Console(quiet, as_json))
+
+
+@click.command()
+@click.argument("features", metavar="FEATS")
+@click.option("--test", metavar="FEATS2", help="Features to judge on; without it, FEATS in folds.")
+@click.option("--label", default="label", show_default=True, metavar="NAME", help="The field of the classes.")
+@click.option("--blob", metavar="NAME", help="Which blob, where FEATS has several.")
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Parts that settings are chosen by.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the folds.")
+@options(JSON)
+def probe(features: str, test: str | None, label: str, blob: str | None, folds: int, seed: int, as_json: bool) -> None:
+    """Tell how good features are: accuracy of a linear classifier and of the nearest neighbours, with intervals.
+
+    FEATS is what dltrain extract-features writes, .h5 or .npz.  Nothing is chosen on what is judged.
+    """
+    from dltrain.console import Console
+    from dltrain.probe import probe as made
+
+    made(features, test, label, blob, folds, seed, Console(as_json=as_json))

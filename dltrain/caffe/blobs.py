@@ -66,11 +66,9 @@ def read_weights(path: Path) -> Weights:
     net = read_wire(path, "NetParameter")
     found = []
     for layer in [*net.all("layer"), *net.all("layers")]:
-        inner = layer["layer"] if "layer" in layer else layer  # V0 keeps all but the wiring in a message inside
-        name, blobs = (
-            inner["name"] or layer["name"] or "",
-            [*layer.all("blobs"), *inner.all("blobs")] if inner is not layer else layer.all("blobs"),
-        )
+        name, blobs = layer["name"] or "", layer.all("blobs")
+        if "layer" in layer:  # V0 keeps all but the wiring in a message inside
+            name, blobs = layer["layer"]["name"] or name, [*blobs, *layer["layer"].all("blobs")]
         if blobs:
             found.append((name, [checked(each, f"{path}: layer '{name}', blob {index}") for index, each in enumerate(blobs)]))
     if not found:

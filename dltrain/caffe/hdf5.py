@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from dltrain.errors import DataError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)  # what a foreign file raises
-MOST = 100_000  # datasets and groups
+MOST = 100_000  # datasets, and members of a group
+DEEPEST = 8  # groups within groups
+RATIO = 8  # packed, weights do not shrink by more
 LONGEST = 1 << 16  # bytes of a text
 
 
@@ -45,34 +48,37 @@ def opened(path: Path) -> Iterator[Any]:
         raise DataError(f"{path}: is no HDF5 file, or is damaged or cut short ({words}); get it again") from None
 
 
-def members(path: Path, group: Any) -> list[tuple[str, Any]]:
-    """All datasets below a group by their path; links to elsewhere are not followed."""
+def members(path: Path, group: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """All datasets below a group by their path, in the order of the file; links to elsewhere are refused."""
     import h5py
 
-    found: list[tuple[str, Any]] = []
-    waiting, seen, groups = [("", group)], 0, {group.id.__hash__()}
-    while waiting:
-        prefix, node = waiting.pop()
-        for name in node:
-            seen += 1
-            if seen > MOST:
-                raise DataError(f"{path}: holds more than {MOST:,} things; expected the weights of a net")
-            if not isinstance(node.get(name, getlink=True), h5py.HardLink):
-                raise DataError(f"{path}: '{prefix}{name}' is a link to elsewhere; expected the data themselves")
-            member = node[name]
-            if isinstance(member, h5py.Group):
-                waiting.append((f"{prefix}{name}/", member))
-            elif isinstance(member, h5py.Dataset):
-                found.append((prefix + name, member))
+    if depth > DEEPEST or len(group) > MOST:
+        raise DataError(f"{path}: '{prefix}' holds more groups than the weights of a net need")
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise DataError(f"{path}: '{prefix}{name}' is a link to elsewhere; expected the data themselves")
+        member = group[name]
+        if isinstance(member, h5py.Group):
+            yield from members(path, member, f"{prefix}{name}/", depth + 1)
+        elif isinstance(member, h5py.Dataset):
+            yield prefix + name, member
+
+
+def listed(path: Path, group: Any) -> dict[str, Any]:
+    """The datasets below a group, which together may not claim much more than the file can hold."""
+    found: dict[str, Any] = {}
+    total = 0
+    for name, dataset in islice(members(path, group), MOST + 1):
+        found[name], total = dataset, total + dataset.nbytes
+    if len(found) > MOST or total > RATIO * path.stat().st_size:
+        raise DataError(f"{path}: says that it holds {len(found):,} arrays of {total:,} bytes, more than a file of its size can")
     return found
 
 
 def numbers(path: Path, name: str, dataset: Any) -> Any:
-    """The array of a dataset, which may not claim more than the file can hold."""
+    """The array of a dataset."""
     if dataset.dtype.kind not in "fiu" or dataset.is_virtual or dataset.external or dataset.shape is None:
         raise DataError(f"{path}: '{name}' holds no numbers of its own")
-    if dataset.nbytes > path.stat().st_size:
-        raise DataError(f"{path}: '{name}' says that it has {dataset.nbytes:,} bytes, more than the whole file")
     return dataset[()]
 
 
@@ -88,7 +94,7 @@ def read_weights(path: Path) -> list[tuple[str, list[Any]]]:
     """(layer, its arrays) of /data, in the order of the file; "%2F" in a name, as dltrain writes it, is "/"."""
     with opened(path) as file:
         layers: dict[str, dict[str, Any]] = {}
-        for name, dataset in members(path, file["data"]) if "data" in file else []:
+        for name, dataset in (listed(path, file["data"]) if "data" in file else {}).items():
             layer, _, index = name.rpartition("/")
             layers.setdefault(layer.replace("%2F", "/"), {})[index] = dataset
         if not layers:
@@ -115,7 +121,7 @@ def read_state(path: Path) -> tuple[int, str, int, list[Any]]:
         missing = [name for name in ("iter", "history") if name not in file]
         if missing:
             raise DataError(f"{path}: has no '{missing[0]}'; expected a .solverstate.h5")
-        singles = dict(members(path, file))
+        singles = listed(path, file)
         count, step = (int(numbers(path, name, singles[name]).reshape(-1)[0]) if name in singles else 0
                        for name in ("iter", "current_step"))  # fmt: skip
         history = {name.removeprefix("history/"): dataset for name, dataset in singles.items() if name.startswith("history/")}
@@ -155,7 +161,7 @@ def created(path: Path) -> Iterator[Any]:
     import h5py
 
     try:
-        with h5py.File(path, "w", libver=("earliest", "v108")) as file:
+        with h5py.File(path, "w", libver="earliest") as file:
             yield file
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({str(error).partition(chr(10))[0][:160]})") from None

@@ -13,8 +13,8 @@ class Message:
     """Fields by name, each with all its values in the order of the file.
 
     Numbers are int and float, enums their names (MAX), bytes are bytes, packed numbers one NumPy array, messages Message.
-    `line` is where it began in a text, 0 in a binary file; `lines` the same for each field.  `unknown` are the numbers of a binary
-    file's fields that the schema does not know, or not in that form; a text's unknown fields are kept under their names.
+    `line` is where it began in a text, 0 in a binary file; `lines` the same for each field.  `unknown` are the numbers of those
+    fields of a binary file that the schema does not know; those of a text are kept under their names.
     """
 
     kind: str  # the message's name in caffe.proto, such as LayerParameter

@@ -48,7 +48,7 @@ def parsed(kind: str, text: str) -> dict[str, Field]:
         number, name, type, *default = entry.split()
         type, bracket, packed = type.partition("[")
         type = f"{kind}.{type}" if f"{kind}.{type}" in ENUMS else type
-        fields[name] = Field(int(number), type, bool(bracket), value(*default, type) if default else None, packed == "packed]")
+        fields[name] = Field(int(number), type, bool(bracket), value(default[0], type) if default else None, packed == "packed]")
     return fields
 
 

@@ -47,7 +47,7 @@ def read_text(path: Path, kind: str) -> Message:
 
 def parse_text(text: str, kind: str, path: str) -> Message:
     """The message that a text holds; `path` is what errors call it."""
-    return Reader(text, path).message(kind, "", 0)
+    return Reader(text, path).message(kind, "", 0, 1)
 
 
 class Reader:
@@ -59,13 +59,13 @@ class Reader:
         self.tokens = Tokens(text, path)
         self.count = 0
 
-    def message(self, kind: str, closing: str, depth: int) -> Message:
+    def message(self, kind: str, closing: str, depth: int, line: int) -> Message:
         """The fields up to `closing`, or up to the end of the text."""
         tokens = self.tokens
         self.counted()
         if depth > DEEPEST:
             tokens.refuse(f"messages lie more than {DEEPEST} deep in one another; no net of Caffe does")
-        made = Message(kind, line=tokens.here())
+        made = Message(kind, line=line)
         opened = tokens.next.at
         while not (tokens.next.kind == "end" or (closing and tokens.next.text == closing)):
             self.field(made, depth)
@@ -82,10 +82,12 @@ class Reader:
                 tokens.refuse(f"'{tokens.next.text}' closes nothing; a bracket too many, or one missing above")
             tokens.refuse(f"expected the name of a field, got {tokens.next}")
         line = tokens.here()
-        name = tokens.take().text
+        at, name = tokens.next.at, tokens.take().text
         told = MESSAGES[into.kind].get(name)
         if told is None:
             self.counted()
+        elif name in into and not told.repeated:
+            tokens.refuse(f"'{name}' stands twice in one {into.kind}, first in line {into.lines[name]}; Caffe takes one", at)
         into.lines.setdefault(name, line)
         colon = tokens.skip(":")
         if not colon and tokens.next.text not in BRACKETS and not (tokens.next.text == "[" and told and told.is_message):
@@ -93,7 +95,8 @@ class Reader:
         if not tokens.skip("["):
             into.add(name, self.value(into.kind, name, told, depth))
             return
-        into.add(name)
+        if told is not None and not told.repeated:
+            tokens.refuse(f"'{name}' of {into.kind} is {spoken(told)}, not a list", at)
         while not tokens.skip("]"):
             into.add(name, self.value(into.kind, name, told, depth))
             if not tokens.skip(",") and tokens.next.text != "]":
@@ -105,8 +108,8 @@ class Reader:
         if tokens.next.text in BRACKETS:
             if told is not None and not told.is_message:
                 tokens.refuse(f"'{name}' of {kind} is {spoken(told)}, not a message in brackets")
-            closing = BRACKETS[tokens.take().text]
-            made = self.message(told.type if told else UNKNOWN, closing, depth + 1)
+            line, closing = tokens.here(), BRACKETS[tokens.take().text]
+            made = self.message(told.type if told else UNKNOWN, closing, depth + 1, line)
             tokens.take()
             return made
         if told is None:
@@ -190,8 +193,8 @@ def typed(text: str, told: Field, negative: bool) -> Any:
         if not least <= number <= most:
             raise ValueError(f"; it lies between {least} and {most}")
         return number
-    number = fraction(text)
-    return -number if negative else number
+    real = fraction(text)
+    return -real if negative else real
 
 
 def whole(text: str, negative: bool) -> int:

@@ -79,10 +79,10 @@ class Reader:
                 continue
             first, last = self.extent(number, form, start, at, end)
             at = last
-            if told is None or not self.take(made, str(name), told, form, first, last):
-                if number not in made.unknown and len(made.unknown) < MOST_UNKNOWN:
-                    made.unknown += (number,)
-        for name in made.fields:
+            taken = told is not None and self.take(made, str(name), told, form, first, last)
+            if not taken and number not in made.unknown and len(made.unknown) < MOST_UNKNOWN:
+                made.unknown += (number,)
+        for name in list(made.fields):
             join(made, name, fields[name])
         return made
 
@@ -152,12 +152,14 @@ class Reader:
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """(the number, where it ends): seven bits a byte, the lowest first, the eighth telling that more follow."""
-        value = 0
-        for shift, byte in zip(range(0, 70, 7), self.content[at : min(at + 10, end)]):
+        value = shift = 0
+        for stop in range(at, min(at + 10, end)):
+            byte = self.content[stop]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                return value & 0xFFFFFFFFFFFFFFFF, at + shift // 7 + 1
-        self.refuse(at, "a number is cut short or has more than ten bytes")
+                return value & 0xFFFFFFFFFFFFFFFF, stop + 1
+            shift += 7
+        return self.refuse(at, "a number is cut short or has more than ten bytes")
 
     def counted(self, at: int) -> None:
         self.count += 1
@@ -165,9 +167,7 @@ class Reader:
             self.refuse(at, f"there are more than {MOST:,} values, arrays apart; no file of Caffe has")
 
     def refuse(self, at: int, what: str) -> NoReturn:
-        raise DataError(
-            f"{self.path}: is no binary file of Caffe ({self.kind}), or cut short: at byte {at:,} {what}; get it again"
-        )
+        raise DataError(f"{self.path}: is no binary {self.kind} of Caffe, or cut short: at byte {at:,}, {what}; get it again")
 
 
 def join(message: Message, name: str, told: Field) -> None:
@@ -178,6 +178,8 @@ def join(message: Message, name: str, told: Field) -> None:
     pieces = [value if isinstance(value, np.ndarray) else np.array([value], FLOATS[told.type][0]) for value in values]
     joined = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     message.fields[name] = [joined] if told.packed else [shortest(number) for number in joined]
+    if not message.fields[name]:
+        del message.fields[name]
 
 
 def shortest(number: Any) -> float:

@@ -214,8 +214,8 @@ def alike(one: Keys | None, other: Keys | None, phases: list[str], phase: str) -
         return one is other
 
     def plain(keys: Keys, phases: list[str]) -> dict[str, Any]:
-        usual = {"use_global_stats": "train" not in phases}
-        return {key: value for key, value in keys.items() if usual.get(key, value is None) != value}
+        usual = "train" not in phases
+        return {key: value for key, value in keys.items() if key != "use_global_stats" or value != usual}
 
     return plain(one, phases) == plain(other, [phase])
 

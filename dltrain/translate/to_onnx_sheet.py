@@ -17,7 +17,6 @@ from dltrain.tensor import Tensor
 Value = Tensor | str
 Writer = Callable[..., None]
 WRITERS: dict[str, Writer] = {}  # op -> what writes its calls, given the sheet and the op's own arguments
-ROLES = {"mean": "mean", "variance": "variance"}
 
 
 class Unsayable(Exception):
@@ -155,8 +154,7 @@ class Sheet:
 
     def constant(self, name: str, array: Any) -> str:
         """A constant, once: one of another shape or value gets a number behind its name."""
-        array = np.ascontiguousarray(array)
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64, copy=False)
+        array = np.asarray(array, np.float32 if np.asarray(array).dtype.kind == "f" else np.int64, order="C")
         made, number = name, 1
         while made in self.constants and not same(self.constants[made], array):
             number += 1
@@ -187,11 +185,14 @@ class Sheet:
         return made[0]
 
     def alias(self, tensor: Tensor, value: Value) -> None:
-        """A tensor that is another under a second name."""
-        if self.is_blob(tensor):
-            self.node("Identity", [value], tensor)
-        else:
+        """A tensor that is another under a second name; what the last node has made only for it takes its name."""
+        last = self.nodes[-1] if self.nodes else None
+        if not self.is_blob(tensor):
             self.names[tensor] = self.name(value)
+        elif last is not None and last.output[0] == value and isinstance(value, str):
+            last.name = last.output[0] = self.named(tensor)
+        else:
+            self.node("Identity", [value], tensor)
 
     def reduce(self, kind: str, x: Value, axes: Sequence[int], keep: bool = True, out: Tensor | None = None) -> str:
         """ReduceMean and kin, whose axes became an input in opset 18 (of ReduceSum in 13)."""

@@ -111,7 +111,7 @@ class DeviceArray:
         made = np.empty(self.sizes, self.dtype)
         if made.size:
             self.driver.download(made, self.address)
-        return np.ascontiguousarray(made.transpose(self.axes))
+        return np.array(made.transpose(self.axes), order="C")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         made = self.copy()

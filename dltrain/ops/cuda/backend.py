@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dltrain.errors import ConfigError
-from dltrain.ops.backend import Arrays, Kernel, Reference, Work
+from dltrain.ops.backend import Arrays, Kernel, Reference, Work, bind_reference
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.driver import Driver
 from dltrain.ops.cuda.launch import BLOCK, MOST_BLOCKS, Launch, launch
@@ -47,6 +47,31 @@ def recipe(*names: str, fits: Callable[[Call], bool] = lambda call: True) -> Cal
     return register
 
 
+class OnHost:
+    """A call that no kernel does (of a layer of the user's, say): its arrays go to the host and come back.  No graph holds it."""
+
+    def __init__(self, call: Call, arrays: Arrays) -> None:
+        self.call, self.arrays = call, arrays
+
+    def __call__(self) -> None:
+        host = {tensor: np.asarray(self.arrays.logical(tensor)) for tensor in (*self.call.reads(), *self.call.writes())}
+        bind_reference(self.call, Mirror(host))()
+        for tensor in self.call.writes():
+            self.arrays.logical(tensor)[...] = host[tensor]
+
+
+class Mirror:
+    """Arrays of the host in the place of those of the device."""
+
+    def __init__(self, host: dict[Tensor, Any]) -> None:
+        self.host = host
+
+    def memory(self, tensor: Tensor) -> Any:
+        return self.host[tensor]
+
+    logical = memory
+
+
 class Cuda(Reference):
     """float32; images and weights of rank 4 channels-last in memory.  The workers of a segment are the streams of a graph."""
 
@@ -71,7 +96,7 @@ class Cuda(Reference):
     def bind(self, call: Call, arrays: Arrays) -> Work:
         found = next((each for each in RECIPES.get(call.op.name, ()) if each.fits(call)), None)
         if found is None:
-            raise ConfigError(f"{call.layer}: the CUDA engine does not do '{call.op.name}' on this; use --device cpu")
+            return Work([OnHost(call, arrays)])
         for _, tensor in call.uses("in", "out", "add", "update"):
             if tensor.shape.count > MOST:
                 raise ConfigError(f"{call.layer}: {tensor} has more than 2^31 elements; a smaller batch has fewer")
@@ -87,10 +112,11 @@ class Cuda(Reference):
         """The first time call by call, which loads what is lazily loaded; then as a graph."""
         whole = [segment[0] for segment in segments]
         state: dict[str, Any] = {"runs": 0}
+        fixed = self.graphs and whole and not any(isinstance(kernel, OnHost) for segment in whole for kernel in segment)
 
         def run() -> None:
             state["runs"] += 1
-            if state["runs"] == 2 and self.graphs and whole:
+            if state["runs"] == 2 and fixed:
                 state["graph"] = self.driver.capture(whole)
             if "graph" in state:
                 state["graph"]()

@@ -67,9 +67,12 @@ INLINE float block_max(float value) {
     return most;
 }
 
-// Philox4x32-10 (Salmon et al., SC 2011): word `index` of the stream (key, count).
-INLINE u32 philox(u32 k0, u32 k1, u64 count, u64 index) {
-    u64 block = index / 4;
+// Philox4x32-10 (Salmon et al., SC 2011): the four words of a block of the stream (key, count).
+struct Words {
+    u32 word[4];
+};
+
+INLINE Words philox_block(u32 k0, u32 k1, u64 count, u64 block) {
     u32 c0 = (u32)block, c1 = (u32)(block >> 32), c2 = (u32)count, c3 = (u32)(count >> 32);
     for (int round = 0; round < 10; round++) {
         u64 p0 = (u64)c0 * 0xD2511F53u, p1 = (u64)c2 * 0xCD9E8D57u;
@@ -80,12 +83,14 @@ INLINE u32 philox(u32 k0, u32 k1, u64 count, u64 index) {
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    u32 which = index & 3;
-    return which == 0 ? c0 : which == 1 ? c1 : which == 2 ? c2 : c3;
+    return {{c0, c1, c2, c3}};
 }
+
+INLINE u32 philox(u32 k0, u32 k1, u64 count, u64 index) { return philox_block(k0, k1, count, index / 4).word[index & 3]; }
 
 // A number in [0, 1), 53 bits: element `index` of the stream, from words 2 index and 2 index + 1.
 INLINE double uniform(u32 k0, u32 k1, u64 count, u64 index) {
-    u32 a = philox(k0, k1, count, 2 * index) >> 5, b = philox(k0, k1, count, 2 * index + 1) >> 6;
+    Words words = philox_block(k0, k1, count, index / 2);
+    u32 a = words.word[2 * (index & 1)] >> 5, b = words.word[2 * (index & 1) + 1] >> 6;
     return (a * 67108864.0 + b) / 9007199254740992.0;
 }

@@ -1,0 +1,228 @@
+"""A net of Caffe's as lines of ours: names, bottoms, phases, parameters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from dltrain.errors import DataError
+from dltrain.registry import LAYERS
+from dltrain.translate.caffe_layers import SOURCES, WITHOUT, Keys, kind_of
+from dltrain.translate.caffe_params import Param, params_of, share
+from dltrain.translate.caffe_pieces import Assembly, Blob, Field, Piece, Top
+from dltrain.translate.draft import Part
+from dltrain.translate.names import unique
+
+MANY_LINES = ("Convolution", "Deconvolution", "InnerProduct")  # do the same to any number of bottoms
+
+
+@dataclass
+class Lines:
+    """The net so far: the lines, where each top of a piece is, and the parameters in the order of the lines."""
+
+    assembly: Assembly
+    fields: list[str]
+    parts: list[Part] = field(default_factory=list)
+    of: dict[int, list[str]] = field(default_factory=dict)  # piece -> its lines
+    params: list[Param] = field(default_factory=list)
+    deploy: bool = False  # whether there is a deploy net to go by
+
+    def blob(self, blob: Blob) -> str:
+        """What a blob is called here."""
+        if isinstance(blob, Field):
+            return blob.name
+        piece, names = self.assembly.pieces[blob.piece], self.of[blob.piece]
+        if blob.number == 0 or len(names) > 1:
+            return names[min(blob.number, len(names) - 1)]
+        kind = kind_of(piece.layer)
+        assert kind is not None
+        if blob.number > len(kind.tops):
+            raise DataError(f"{piece.path}: {piece.where} has {len(piece.layer.all('top'))} tops, one more than there are here")
+        return f"{names[0]}.{kind.tops[blob.number - 1]}"
+
+
+def translate(assembly: Assembly, fields: list[str], deploy: bool, notes: list[str]) -> Lines:
+    """All pieces that can be said, as lines; DataError names all that cannot, and are needed."""
+    lines = Lines(assembly, fields, deploy=deploy)
+    order = [number for number in assembly.sequence() if assembly.pieces[number].type != "Split"]
+    order = left_out(assembly, order, notes)
+    taken = set(fields)
+    for number in order:
+        piece = assembly.pieces[number]
+        piece.name = unique(cleaned(piece.theirs, piece.type), taken)
+        taken.add(piece.name)
+        if piece.name != piece.theirs:
+            notes.append(f"{piece.where}: is called {piece.name} here")
+        lines.of[number] = [piece.name]
+        if piece.type in MANY_LINES or kind_type(piece) in MANY_LINES:
+            for _ in piece.layer.all("top")[1:]:
+                lines.of[number].append(unique(piece.name, taken))
+                taken.add(lines.of[number][-1])
+    for number in order:
+        put(lines, number, notes)
+    share(lines.params, notes)
+    rename_loss(lines, notes)
+    return lines
+
+
+def kind_type(piece: Piece) -> str:
+    kind = kind_of(piece.layer)
+    return kind.type if kind is not None else ""
+
+
+def cleaned(name: str, type: str) -> str:
+    """A name of letters, digits, _ and -, in parts between /."""
+    parts = [re.sub(r"[^A-Za-z0-9_-]+", "_", part).strip("_") or "_" * bool(part) for part in name.split("/")]
+    return "/".join(part for part in parts if part)[-200:].lstrip("/") or type.lower()
+
+
+# --- what cannot be said ---
+def left_out(assembly: Assembly, order: list[int], notes: list[str]) -> list[int]:
+    """The order without what is not known here and not needed; DataError where it is needed."""
+    pieces, kept = assembly.pieces, list(order)
+    unknown = {number for number in order if pieces[number].keys is None}
+    while True:
+        read = {blob.piece for number in kept for blob in pieces[number].bottoms if isinstance(blob, Top)}
+        hollow = {number for number in kept if number not in unknown and reads_any(pieces[number], unknown)}
+        idle = [number for number in kept if number not in read and (number in unknown or number in hollow and not judges(pieces[number]))]
+        if not idle:
+            break
+        for number in idle:
+            notes.append(f"left out: {pieces[number].where}: {reason(pieces[number], number in unknown)}")
+        unknown |= set(idle)
+        kept = [number for number in kept if number not in idle]
+    needed = [pieces[number] for number in kept if number in unknown]
+    if needed:
+        names = ", ".join(piece.where for piece in needed)
+        raise DataError(f"{needed[0].path}: not translated: {names}; others need what they make, and there is no such layer here: "
+                        "take them out of the prototxt, or put layers that are known in their place")  # fmt: skip
+    return kept
+
+
+def reads_any(piece: Piece, numbers: set[int]) -> bool:
+    return any(isinstance(blob, Top) and blob.piece in numbers for blob in piece.bottoms)
+
+
+def judges(piece: Piece) -> bool:
+    """True for a loss or a metric: what it reads is needed."""
+    kind = kind_of(piece.layer)
+    return kind is not None and LAYERS[kind.type].kind != "layer"
+
+
+def reason(piece: Piece, unknown: bool) -> str:
+    if piece.type in WITHOUT:
+        return WITHOUT[piece.type]
+    if not unknown:
+        return "it reads what was left out"
+    return "a layer in Python code is not run" if piece.type == "Python" else "there is no such layer here"
+
+
+# --- a line ---
+def put(lines: Lines, number: int, notes: list[str]) -> None:
+    """A piece as its line, or as several where one layer does the same to several bottoms."""
+    piece = lines.assembly.pieces[number]
+    kind = kind_of(piece.layer)
+    assert kind is not None and piece.keys is not None
+    bottoms = [lines.blob(blob) for blob in piece.bottoms]
+    if kind.type == "Silence":
+        bottoms = [name for name in bottoms if name not in lines.fields]
+        if not bottoms:
+            return
+    if kind.type == "Concat" and len(bottoms) == 1:
+        pass
+    if kind.type in ("LSTM", "RNN") and not piece.keys["carry"]:
+        exposed = 2 if kind.type == "LSTM" else 1
+        bottoms = bottoms if len(bottoms) > 2 + exposed else [*bottoms[:2], "", *bottoms[2:]]
+    keys = dict(piece.keys) | weighed(piece, kind.type, notes) | passed(piece) | phased(lines, piece, kind.type)
+    names = lines.of[number]
+    if len(names) == 1:
+        lines.parts.append(Part(names[0], kind.type, keys, bottoms))
+    else:
+        for place, (name, bottom) in enumerate(zip(names, bottoms)):
+            same = {key: value for key, value in keys.items() if key in ("phase",)}
+            lines.parts.append(Part(name, kind.type, keys if place == 0 else same | {"share": names[0]}, [bottom]))
+    lines.params += params_of(names[0], piece.layer, piece.keys, 1 if len(names) > 1 else len(bottoms), notes, piece.where)
+
+
+def weighed(piece: Piece, type: str, notes: list[str]) -> Keys:
+    """loss_weight, where it is not 1 for a loss and 0 for anything else."""
+    given = [float(each) for each in piece.layer.all("loss_weight")]
+    if any(given[1:]):
+        notes.append(f"{piece.where}: the loss_weight of its second top is left out; only the first can have one here")
+    usual = 1.0 if LAYERS[type].kind == "loss" else 0.0
+    if not given or given[0] == usual:
+        return {}
+    if LAYERS[type].kind == "metric":
+        notes.append(f"{piece.where}: its loss_weight is left out; a metric has no gradient")
+        return {}
+    return {"loss_weight": int(given[0]) if given[0] == int(given[0]) else given[0]}
+
+
+def passed(piece: Piece) -> Keys:
+    """propagate_down, where it keeps a gradient back."""
+    given = [bool(each) for each in piece.layer.all("propagate_down")]
+    return {"propagate_down": given[0] if len(given) == 1 else given} if not all(given) else {}
+
+
+def phased(lines: Lines, piece: Piece, type: str) -> Keys:
+    """phase, where the line is not for all; deploy goes with test, less what needs a label, without a word."""
+    phases = [phase for phase in ("train", "test", "deploy") if phase in piece.phases]
+    known = [phase for phase in ("train", "test", "deploy") if phase in lines.assembly.order]
+    if phases == known or LAYERS[type].kind != "layer" and [*phases, "deploy"] == known:
+        return {}
+    if not lines.deploy:
+        return {"phase": phases[0]} if len(phases) == 1 else {}
+    identity = type in ("Dropout", "Silence") and phases == ["train", "test"]
+    if identity or phases == ["test", "deploy"]:
+        return {} if identity else {"phase": "test"}
+    if LAYERS[type].kind != "layer" or only_labels(lines, piece):
+        phases = [phase for phase in phases if phase != "deploy"]
+        return {"phase": phases[0]} if len(phases) == 1 else {}
+    return {"phase": phases[0] if len(phases) == 1 else phases}
+
+
+def only_labels(lines: Lines, piece: Piece) -> bool:
+    """True for what is made of labels alone, which a deployed net does not have in any case."""
+    return all(isinstance(blob, Field) and blob.name != lines.fields[0] for blob in piece.bottoms) and bool(piece.bottoms)
+
+
+def rename_loss(lines: Lines, notes: list[str]) -> None:
+    """`loss` is the total: of several losses, none may have that name."""
+    paying = [part for part in lines.parts if part.keys.get("loss_weight", LAYERS[part.type].kind == "loss")]
+    for part in paying if len(paying) > 1 else ():
+        if part.name == "loss":
+            rename(lines, "loss", unique("main_loss", {other.name for other in lines.parts}))
+            notes.append("the layer 'loss' is called main_loss here: with several losses, loss is the total")
+
+
+def rename(lines: Lines, old: str, new: str) -> None:
+    for part in lines.parts:
+        part.name = new if part.name == old else part.name
+        part.bottoms = [new + name.removeprefix(old) if name.split(".")[0] == old else name for name in part.bottoms]
+    for names in lines.of.values():
+        names[:] = [new if name == old else name for name in names]
+    for piece in lines.assembly.pieces:
+        piece.name = new if piece.name == old else piece.name
+
+
+def outputs(lines: Lines, ends: dict[str, dict[str, Blob]]) -> list[tuple[str, str, str]]:
+    """(phase, their name, our name) of the blobs that nobody reads and that have another name here."""
+    found: list[tuple[str, str, str]] = []
+    pieces = lines.assembly.pieces
+    for phase, blobs in ends.items():
+        read = {blob for number in lines.assembly.order[phase] for blob in pieces[number].reads.get(phase, ())}
+        for theirs, blob in blobs.items():
+            if isinstance(blob, Top) and blob not in read and blob.piece in lines.of:
+                ours = lines.blob(blob)
+                if ours != theirs and all((theirs, ours) != one[1:] for one in found):
+                    found.append((phase, theirs, ours))
+    return found
+
+
+def sources_of(assembly: Assembly) -> list[Any]:
+    """The data layers, each once."""
+    return list({id(layer): layer for layers in assembly.sources.values() for layer in layers}.values())
+
+
+__all__ = ["SOURCES", "Lines", "outputs", "sources_of", "translate"]

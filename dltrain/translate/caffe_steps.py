@@ -1,0 +1,64 @@
+"""transform_param as steps of ours, in Caffe's order: (x - mean) * scale, a piece of it, mirrored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dltrain.caffe.blobs import read_mean
+from dltrain.caffe.message import Message
+from dltrain.translate.caffe_files import Places
+
+Steps = list[Any]
+
+
+@dataclass
+class Side:
+    """Files that are written beside the config: name -> array."""
+
+    places: Places
+    mean: Any = None  # of a mean file that the user gave
+    arrays: dict[str, Any] = field(default_factory=dict)
+
+
+def steps_of(layer: Message, phase: str, side: Side, notes: list[str]) -> Steps:
+    """The steps of one data layer in one phase."""
+    said, where = layer["transform_param"], f"'{layer['name']}' ({layer['type']})"
+    made: Steps = sized(layer)
+    made += mean_of(said, side, where, notes)
+    made += [{"crop": said["crop_size"]}] if said["crop_size"] else []
+    if said["mirror"] and phase == "train":
+        made.append("mirror")
+    elif said["mirror"]:
+        notes.append(f"{where}: mirror acts in train only here; Caffe mirrors at random in test, too")
+    made += [{"scale": said["scale"]}] if said["scale"] != 1 else []
+    return made
+
+
+def sized(layer: Message) -> Steps:
+    """new_height and new_width of ImageData, and OpenCV's order of colours."""
+    said = layer["image_data_param"]
+    if layer["type"] != "ImageData":
+        return []
+    height, width = said["new_height"], said["new_width"]
+    made: Steps = [{"resize": height if height == width else [height, width]}] if height and width else []
+    return made + ([{"channels": [2, 1, 0]}] if said["is_color"] else [])
+
+
+def mean_of(said: Message, side: Side, where: str, notes: list[str]) -> Steps:
+    """The mean, from a file or as numbers."""
+    if "mean_file" in said:
+        name = str(said["mean_file"])
+        array = side.mean
+        if array is None and (found := side.places.find(name, by_name=True)) is not None:
+            array = read_mean(found)
+        if array is None:
+            notes.append(f"{where}: its mean_file {name} is not here; the mean of each place is computed over train instead "
+                         "(or give the file to the import)")  # fmt: skip
+            return [{"mean": "image"}]
+        side.arrays["mean.npy"] = np.asarray(array, np.float32).reshape(np.shape(array)[-3:])
+        return [{"mean_file": "mean.npy"}]
+    values = [float(value) for value in said.all("mean_value")]
+    return [{"mean": values[0] if len(values) == 1 else values}] if values and any(values) else []
