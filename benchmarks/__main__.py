@@ -55,6 +55,21 @@ def loading(rounds: int, file: str | None) -> None:
 
 
 @cli.command()
+@click.option("--iterations", default=10_000, show_default=True, help="How many; 1000 for a quick look.")
+@click.option("--rounds", default=1, show_default=True, help="How often the sides take turns.")
+@click.option("--threads", default=0, help="Threads for both; 0: one a core.")
+@click.option("--json", "file", type=click.Path(dir_okay=False), help="Also write all figures here.")
+def whole(iterations: int, rounds: int, threads: int, file: str | None) -> None:
+    """LeNet on MNIST as a whole process, start and tests included, and the same loop in PyTorch."""
+    from benchmarks import whole as measured
+
+    made = measured.whole(iterations, rounds, threads)
+    click.echo(measured.text(made))
+    if file:
+        Path(file).write_text(json.dumps(made, indent=2) + "\n")
+
+
+@cli.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--seeds", default=3, show_default=True, help="Trainings a side: seeds 1 and up.")
 @click.option("--threads", default=2, show_default=True, help="Threads for both.")

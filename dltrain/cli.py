@@ -10,9 +10,11 @@ import click
 from dltrain import __version__
 from dltrain.data_commands import data
 from dltrain.errors import DltrainError, Mistakes
+from dltrain.export_commands import export
+from dltrain.import_commands import import_
 from dltrain.net_commands import draw, init, show, timed
 from dltrain.options import DEVICE, JSON, QUIET, RUNS, SETTINGS, SPLIT, WEIGHTS, options
-from dltrain.weight_commands import probe, weights
+from dltrain.weight_commands import convert, probe, weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -180,8 +182,10 @@ def schema() -> None:
 
 
 cli.add_command(data)
+cli.add_command(import_)
 cli.add_command(weights)
-for command in (show, draw, timed, init, probe):
+cli.add_command(export)
+for command in (show, draw, timed, init, probe, convert):
     cli.add_command(command)
 
 

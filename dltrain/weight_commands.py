@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dltrain.options import JSON, QUIET, options
+from dltrain.options import JSON, QUIET, SETTINGS, WEIGHTS, options
 
 
 @click.group()
@@ -67,3 +67,21 @@ def probe(features: str, test: str | None, label: str, blob: str | None, folds: 
     from dltrain.probe import probe as made
 
     made(features, test, label, blob, folds, seed, Console(as_json=as_json))
+
+
+@click.command()
+@click.argument("config", metavar="CONFIG|RUN")
+@click.option("--fully-convolutional", "way", flag_value="wide", help="Linear layers that read maps become convolutions.")
+@click.option("--inner-product", "way", flag_value="narrow", help="And back: convolutions over whole maps become linear layers.")
+@click.option("-o", "--out", required=True, metavar="DIR", help="Where the config and weights.h5 are written.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@options(WEIGHTS, SETTINGS, JSON)
+def convert(config: str, way: str | None, out: str, force: bool, weights: str | None, settings: tuple[str, ...],
+            as_json: bool) -> None:  # fmt: skip
+    """Write a net that slides over larger pictures, with the same weights, and show that it computes the same."""
+    if way is None:
+        raise click.UsageError("say --fully-convolutional, or --inner-product")
+    from dltrain.console import Console
+    from dltrain.sliding import convert as made
+
+    made(config, way == "wide", out, weights, settings, force, Console(as_json=as_json))

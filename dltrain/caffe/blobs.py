@@ -35,9 +35,12 @@ def array(blob: Message) -> Any:
     if count != prod(shape):
         more = "; a fork of Caffe may keep them in a form of its own" if not count and blob.unknown else ""
         raise DataError(f"a blob has the shape {spoken(shape)} and holds {count:,} numbers{more}")
-    with np.errstate(over="ignore"):
-        flat = np.concatenate([piece.astype(dtype) for piece in pieces]) if len(pieces) != 1 else np.array(pieces[0], dtype)
-    return flat.reshape(shape) if count else np.zeros(shape, dtype)
+    made, at = np.empty(count, dtype), 0
+    with np.errstate(over="ignore"):  # a text may say 1e50; Caffe takes that as inf
+        for piece in pieces:
+            made[at : at + len(piece)] = piece
+            at += len(piece)
+    return made.reshape(shape)
 
 
 def shape_of(blob: Message) -> tuple[int, ...]:

@@ -112,7 +112,7 @@ def write_weights(path: Path, layers: Mapping[str, Sequence[Any]]) -> None:
         for name, arrays in layers.items():
             group = data.create_group(name)
             for index, values in enumerate(arrays):
-                group.create_dataset(str(index), data=np.ascontiguousarray(values, np.float32), track_times=False)
+                group.create_dataset(str(index), data=np.asarray(values, np.float32), track_times=False)
 
 
 def read_state(path: Path) -> tuple[int, str, int, list[Any]]:
@@ -122,10 +122,18 @@ def read_state(path: Path) -> tuple[int, str, int, list[Any]]:
         if missing:
             raise DataError(f"{path}: has no '{missing[0]}'; expected a .solverstate.h5")
         singles = listed(path, file)
-        count, step = (int(numbers(path, name, singles[name]).reshape(-1)[0]) if name in singles else 0
-                       for name in ("iter", "current_step"))  # fmt: skip
+        count, step = (number(path, name, singles.get(name)) for name in ("iter", "current_step"))
         history = {name.removeprefix("history/"): dataset for name, dataset in singles.items() if name.startswith("history/")}
         return count, text(path, singles.get("learned_net")), step, indexed(path, "history", history)
+
+
+def number(path: Path, name: str, dataset: Any) -> int:
+    """The one whole number of a dataset; 0 where there is none."""
+    if dataset is None:
+        return 0
+    if dataset.shape not in ((), (1,)) or dataset.dtype.kind not in "iu":
+        raise DataError(f"{path}: '{name}' is no whole number")
+    return int(numbers(path, name, dataset).reshape(-1)[0])
 
 
 def text(path: Path, dataset: Any) -> str:
@@ -152,7 +160,7 @@ def write_state(path: Path, count: int, learned_net: str, step: int, history: Se
         dataset.write(h5py.h5s.create(h5py.h5s.SCALAR), h5py.h5s.create(h5py.h5s.SCALAR), np.array(content), kind)
         group = file.create_group("history")
         for index, values in enumerate(history):
-            group.create_dataset(str(index), data=np.ascontiguousarray(values, np.float32), track_times=False)
+            group.create_dataset(str(index), data=np.asarray(values, np.float32), track_times=False)
 
 
 @contextmanager

@@ -88,6 +88,11 @@ class Supply:
         """The fields that the source has, the data first."""
         return [name for name in self.shapes if name not in self.fixed]
 
+    def main_path(self) -> str:
+        """What the data layer of train reads."""
+        layer = self.main("train") or self.main("test")
+        return path_of(layer) if layer is not None else ""
+
     # --- the section ---
     def main(self, phase: str) -> Message | None:
         layers = self.assembly.sources.get(phase, [])

@@ -50,7 +50,12 @@ def test_a_net_as_people_write_it() -> None:
     assert [(spec["lr_mult"], spec["decay_mult"]) for spec in found.all("param")] == [(1.0, 1.0), (2.0, 0.5)]
     conv = found["convolution_param"]
     assert (conv["num_output"], conv.all("kernel_size"), conv.all("pad")) == (20, [5, 3], [8])
-    assert (conv["weight_filler"]["std"], conv["weight_filler"]["value"], conv["engine"], conv["bias_term"]) == (0.01, -1, "CAFFE", False)
+    assert (conv["weight_filler"]["std"], conv["weight_filler"]["value"], conv["engine"], conv["bias_term"]) == (
+        0.01,
+        -1,
+        "CAFFE",
+        False,
+    )
     assert conv["bias_filler"]["type"] == "constant" and "bias_filler" not in conv  # the schema's default
     assert found["include"]["phase"] == "TEST"
     assert (made.line, found.line, conv.line, found.lines["bottom"], conv.lines["engine"]) == (1, 3, 8, 6, 10)
@@ -243,7 +248,9 @@ def test_all_golden_texts() -> None:
     paths = sorted(GOLDEN.rglob("*.prototxt"))
     assert len(paths) > 200
     for path in paths:
-        kind = "SolverParameter" if path.parent.name == "solvers" and path.stem != "net" or "solver" in path.stem else "NetParameter"
+        kind = (
+            "SolverParameter" if path.parent.name == "solvers" and path.stem != "net" or "solver" in path.stem else "NetParameter"
+        )
         message = read_text(path, kind)
         assert set(message.fields) <= set(MESSAGES[kind]) and message.fields, path
         assert plain(parse_text(write_text(message), kind, "n")) == plain(message), path

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 KERNELS = Path(__file__).parent / "kernels"
+INCLUDED = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 DEFINED = re.compile(r"^(BLOCK_)?KERNEL\s+(\w+)\s*\(([^)]*)\)", re.MULTILINE)
 
 
@@ -20,9 +21,10 @@ class Kernel(NamedTuple):
 
 
 @cache
-def text_of(file: str) -> str:
-    """A file of kernels behind the prelude."""
-    return f"{(KERNELS / 'prelude.cuh').read_text()}\n{(KERNELS / f'{file}.cu').read_text()}"
+def text_of(file: str, head: str = "") -> str:
+    """A file of kernels behind the prelude and `head`; what it includes stands in its place."""
+    text = INCLUDED.sub(lambda found: (KERNELS / found[1]).read_text(), (KERNELS / f"{file}.cu").read_text())
+    return f"{(KERNELS / 'prelude.cuh').read_text()}\n{head}{text}"
 
 
 @cache

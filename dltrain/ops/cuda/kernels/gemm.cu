@@ -1,40 +1,95 @@
-// Matrix products in float32: a block makes a tile of 64 x 64, each of its 256 threads 4 x 4 of it, from tiles in shared memory.
+// Matrix products in float32, by tiles; what is split over blocks is joined in a fixed order.
+#include "tiles.cuh"
 
-#define TILE 64
-#define DEPTH 16
+#ifndef LEFT_ALONG // whether a row of a, a column of b, is a run of memory
+#define LEFT_ALONG true
+#define RIGHT_ALONG false
+#endif
 
-// c[m, n] = sum over k of a[m, k] b[k, n] (+ bias[n]), or added to what is there; a and b by their steps, c row by row
-BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, int a_batch, int a_row, int a_column, int b_batch,
-                  int b_row, int b_column, int m, int n, int k, int add) {
-    __shared__ float left[DEPTH][TILE + 4], right[DEPTH][TILE + 4];
-    a += (size_t)blockIdx.z * a_batch;
-    b += (size_t)blockIdx.z * b_batch;
-    c += (size_t)blockIdx.z * m * n;
-    int top = blockIdx.y * TILE, side = blockIdx.x * TILE, me = threadIdx.x, row = me / 16 * 4, column = me % 16 * 4;
-    float sum[4][4] = {};
-    for (int from = 0; from < k; from += DEPTH) {
-        for (int at = me; at < TILE * DEPTH; at += 256) {
-            // neighbouring threads read neighbouring memory, whichever way the matrix lies
-            int d = a_column == 1 ? at % DEPTH : at / TILE, i = a_column == 1 ? at / DEPTH : at % TILE;
-            left[d][i] = top + i < m && from + d < k ? a[(size_t)(top + i) * a_row + (size_t)(from + d) * a_column] : 0.0f;
-            d = b_row == 1 ? at % DEPTH : at / TILE;
-            i = b_row == 1 ? at / DEPTH : at % TILE;
-            right[d][i] = side + i < n && from + d < k ? b[(size_t)(from + d) * b_row + (size_t)(side + i) * b_column] : 0.0f;
+// c[m, n] = sum over k of a[m, k] b[k, n] (+ bias[n]), or added to what is there;  totals[m] += sum over k of a[m, k]
+// A batch lies as the views say.  With parts > 1 each block does `span` of k, and c is (batch, parts, m n, and m for totals).
+BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, float *totals, View a_batch, View b_batch,
+                  View c_batch, int a_step, int a_unit, int b_step, int b_unit, int c_row, int c_column, int m, int n, int k,
+                  int parts, int span, int add) {
+    __shared__ Slice slices[2];
+    int across = (n + COLUMNS - 1) / COLUMNS, down = (m + ROWS - 1) / ROWS, at = blockIdx.x;
+    int side = at % across * COLUMNS, top = at / across % down * ROWS, part = at / across / down % parts;
+    int batch = at / across / down / parts, stop = lesser(k, (part + 1) * span), now = 0;
+    a += place(a_batch, batch);
+    b += place(b_batch, batch);
+    Share<ROWS, LEFT_VECTOR, LEFT_ALONG> left;
+    Share<COLUMNS, RIGHT_VECTOR, RIGHT_ALONG> right;
+    float sum[TALL][WIDE] = {}, total = 0.0f;
+    auto fetch = [&](int from) {
+        #pragma unroll
+        for (int i = 0; i < left.COUNT; i++) {
+            int row = top + left.other(i), d = from + left.deep(i);
+            if (row < m && d < stop)
+                left.take(i, a + (LEFT_ALONG ? (size_t)row * a_step + (size_t)d * a_unit : (size_t)d * a_step + (size_t)row * a_unit));
+            else
+                left.clear(i);
         }
+        #pragma unroll
+        for (int i = 0; i < right.COUNT; i++) {
+            int column = side + right.other(i), d = from + right.deep(i);
+            if (column < n && d < stop)
+                right.take(i, b + (RIGHT_ALONG ? (size_t)column * b_step + (size_t)d * b_unit : (size_t)d * b_step + (size_t)column * b_unit));
+            else
+                right.clear(i);
+        }
+    };
+    fetch(part * span);
+    for (int from = part * span; from < stop; from += DEPTH, now ^= 1) {
+        left.put(slices[now].left);
+        right.put(slices[now].right);
         __syncthreads();
-        for (int d = 0; d < DEPTH; d++)
-            for (int i = 0; i < 4; i++)
-                for (int j = 0; j < 4; j++) sum[i][j] += left[d][row + i] * right[d][column + j];
-        __syncthreads();
+        if (from + DEPTH < stop) fetch(from + DEPTH);
+        multiply(slices[now], sum);
+        if (totals && side == 0) total += row_sum(slices[now]);
     }
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) {
-            int y = top + row + i, x = side + column + j;
-            if (y >= m || x >= n) continue;
-            float *place = c + (size_t)y * n + x;
-            float made = sum[i][j] + (bias ? bias[x] : 0.0f);
-            *place = add ? *place + made : made;
+    if (parts > 1) {
+        c += ((size_t)batch * parts + part) * ((size_t)m * n + (totals ? m : 0));
+        if (totals) totals = c + (size_t)m * n;
+    } else
+        c += place(c_batch, batch);
+    if (totals && side == 0 && threadIdx.x < ROWS && top + threadIdx.x < m) {
+        float *to = totals + top + threadIdx.x;
+        *to = parts > 1 ? total : *to + total;
+    }
+    for (int i = 0; i < TALL; i++) {
+        int row = top + row_of(i);
+        if (row >= m) continue;
+        for (int j = 0; j < WIDE; j += 4) {
+            int column = side + column_of(j);
+            if (c_column == 1)
+                store(c + (size_t)row * c_row + column, sum[i] + j, bias ? bias + column : bias, n - column, add);
+            else
+                for (int each = 0; each < 4 && column + each < n; each++)
+                    store(c + (size_t)row * c_row + (size_t)(column + each) * c_column, sum[i] + j + each,
+                          bias ? bias + column + each : bias, 1, add);
         }
+    }
+}
+
+// y[i] = sum of the parts of i (+ bias[i % columns]), or added to what is there;  totals[i] += sum of the parts that lie behind y's
+// 32 numbers a block, 8 threads down the parts of each.
+BLOCK_KERNEL join(const float *parts, float *y, const float *bias, float *totals, int count, int rows, int columns, int more,
+                  int add) {
+    __shared__ float sums[8][32];
+    int i = blockIdx.x * 32 + threadIdx.x;
+    float sum = 0.0f;
+    if (i < count + more)
+        for (int part = threadIdx.y; part < rows; part += 8) sum += parts[(size_t)part * (count + more) + i];
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y > 0 || i >= count + more) return;
+    for (int row = 1; row < 8; row++) sum += sums[row][threadIdx.x];
+    if (i >= count)
+        totals[i - count] += sum;
+    else if (add)
+        y[i] += sum;
+    else
+        y[i] = FINISH(sum + (bias ? bias[i % columns] : 0.0f));
 }
 
 // y[column] += sum over rows: 32 columns a block, 8 threads down each

@@ -1,0 +1,101 @@
+// Products by tiles: a block makes ROWS x COLUMNS numbers, each thread TALL x WIDE of them, from slices DEPTH deep in shared memory.
+// Each slice is fetched into registers while the one before it is multiplied.
+
+#ifndef ROWS
+#define ROWS 64
+#define COLUMNS 64
+#define TALL 4
+#define WIDE 4
+#endif
+#ifndef LEFT_VECTOR // how many neighbours are read at once: 4 where the memory is aligned so, else 1
+#define LEFT_VECTOR 1
+#define RIGHT_VECTOR 1
+#endif
+#ifndef FINISH // what becomes of a sum
+#define FINISH(value) (value)
+#endif
+#define DEPTH 16
+#define ACROSS (COLUMNS / WIDE)
+#define THREADS (ROWS / TALL * ACROSS)
+#define INSIDE __device__ __forceinline__
+
+struct alignas(16) Slice {
+    float left[DEPTH][ROWS + 4];
+    float right[DEPTH][COLUMNS + 4];
+};
+
+// A thread's share of a slice of SIZE rows (or columns): runs of V numbers, along the depth or across it, as memory has them.
+template <int SIZE, int V, bool ALONG> struct Share {
+    static const int COUNT = SIZE * DEPTH / (V * THREADS);
+    static_assert(SIZE * DEPTH % (V * THREADS) == 0, "the threads cannot share a slice evenly");
+    float held[COUNT][V];
+
+    INSIDE int deep(int i) const { return ALONG ? threadIdx.x % (DEPTH / V) * V : (threadIdx.x + i * THREADS) / (SIZE / V); }
+    INSIDE int other(int i) const { return ALONG ? (threadIdx.x + i * THREADS) / (DEPTH / V) : threadIdx.x % (SIZE / V) * V; }
+
+    INSIDE void take(int i, const float *from) {
+        if (V == 4) {
+            float4 four = *(const float4 *)from;
+            held[i][0] = four.x;
+            held[i][1 % V] = four.y;
+            held[i][2 % V] = four.z;
+            held[i][3 % V] = four.w;
+        } else
+            held[i][0] = *from;
+    }
+
+    INSIDE void clear(int i) {
+        for (int v = 0; v < V; v++) held[i][v] = 0.0f;
+    }
+
+    INSIDE void put(float (*slice)[SIZE + 4]) const {
+        #pragma unroll
+        for (int i = 0; i < COUNT; i++)
+            #pragma unroll
+            for (int v = 0; v < V; v++) slice[deep(i) + (ALONG ? v : 0)][other(i) + (ALONG ? 0 : v)] = held[i][v];
+    }
+};
+
+// Where in the tile the thread's row i and column j are: fours that lie apart, so that neighbours read neighbouring memory.
+INLINE int row_of(int i) { return i / 4 * (4 * ROWS / TALL) + threadIdx.x / ACROSS * 4 + i % 4; }
+INLINE int column_of(int j) { return j / 4 * (4 * COLUMNS / WIDE) + threadIdx.x % ACROSS * 4 + j % 4; }
+
+INLINE void four(float *to, const float *from) {
+    float4 read = *(const float4 *)from;
+    to[0] = read.x;
+    to[1] = read.y;
+    to[2] = read.z;
+    to[3] = read.w;
+}
+
+// sum[i][j] += sum over the depth of left[row i] right[column j]
+INLINE void multiply(const Slice &slice, float (*sum)[WIDE]) {
+    #pragma unroll
+    for (int d = 0; d < DEPTH; d++) {
+        float a[TALL], b[WIDE];
+        #pragma unroll
+        for (int i = 0; i < TALL; i += 4) four(a + i, &slice.left[d][row_of(i)]);
+        #pragma unroll
+        for (int j = 0; j < WIDE; j += 4) four(b + j, &slice.right[d][column_of(j)]);
+        #pragma unroll
+        for (int i = 0; i < TALL; i++)
+            #pragma unroll
+            for (int j = 0; j < WIDE; j++) sum[i][j] += a[i] * b[j];
+    }
+}
+
+// The sum over a slice of the row that the thread stands for.
+INLINE float row_sum(const Slice &slice) {
+    float sum = 0.0f;
+    if (threadIdx.x < ROWS)
+        for (int d = 0; d < DEPTH; d++) sum += slice.left[d][threadIdx.x];
+    return sum;
+}
+
+// Four numbers, or as many as there are, to one row of memory: finished, or added to what is there.
+INLINE void store(float *to, const float *sum, const float *bias, int left, bool add) {
+    for (int j = 0; j < 4 && j < left; j++) {
+        float made = sum[j] + (bias ? bias[j] : 0.0f);
+        to[j] = add ? to[j] + made : FINISH(made);
+    }
+}

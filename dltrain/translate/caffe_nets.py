@@ -1,0 +1,114 @@
+"""Which net of Caffe's is for what: training, testing, deployment; from the files given, or those that the solver names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from dltrain.caffe.message import Message
+from dltrain.caffe.text import read_text
+from dltrain.caffe.upgrade import upgrade_net, upgrade_solver
+from dltrain.errors import ConfigError
+from dltrain.translate.caffe_files import Given, Places
+from dltrain.translate.caffe_layers import is_source
+from dltrain.translate.caffe_pieces import Sight, sight
+
+
+@dataclass
+class Theirs:
+    """A net that was read, and where."""
+
+    path: Path
+    net: Message
+
+
+@dataclass
+class Nets:
+    """The nets of an import by their use; train and test may be one."""
+
+    solver: Message | None
+    train: Theirs | None = None
+    test: Theirs | None = None
+    deploy: Theirs | None = None
+
+    @property
+    def first(self) -> Theirs:
+        found = self.train or self.test or self.deploy
+        assert found is not None
+        return found
+
+    def sights(self, level: int, stages: Collection[str]) -> list[Sight]:
+        """What there is in each phase, the states of the solver applied."""
+        found = []
+        train, test = self.train or self.test or self.deploy, self.test or self.train or self.deploy
+        for phase, one, field in (("train", train, "train_state"), ("test", test, "test_state")):
+            if one is not None:
+                told = self.solver.all(field)[0] if self.solver is not None and self.solver.all(field) else Message("NetState")
+                found.append(sight(phase, str(one.path), one.net, level or int(told["level"]), {*stages, *told.all("stage")}))
+        if self.deploy is not None and self.deploy is not train:
+            found.append(sight("deploy", str(self.deploy.path), self.deploy.net, level, stages))
+        return found
+
+
+def read_solver(path: Path) -> Message:
+    return upgrade_solver(read_text(path, "SolverParameter"))
+
+
+def read_net(path: Path) -> Theirs:
+    return Theirs(path, upgrade_net(read_text(path, "NetParameter")))
+
+
+def nets_of(given: Given, solver: Message | None) -> Nets:
+    """The nets that were given, else those that the solver names or holds."""
+    made = Nets(solver)
+    files = [read_net(path) for path in given.nets]
+    made.deploy = next((one for one in files if is_deploy(one.net)), None)
+    others = [one for one in files if one is not made.deploy]
+    if not others and solver is not None:
+        others = named(given, solver)
+    if len(others) > 2:
+        raise ConfigError(f"{others[2].path}: is a third net; give one that trains, one that tests and one that is deployed at most")
+    if len(others) == 2:
+        made.train, made.test = in_order(others, solver)
+    elif others:
+        made.train = others[0]
+    if made.train is None and made.deploy is None:
+        raise ConfigError("import: there is no net; give its prototxt, or a solver beside it")
+    return made
+
+
+def named(given: Given, solver: Message) -> list[Theirs]:
+    """The nets of a solver: inside it, or in files that are looked for beside it."""
+    assert given.solver is not None
+    inside = [(name, solver[name]) for name in ("net_param", "train_net_param") if name in solver]
+    inside += [("test_net_param", solver.all("test_net_param")[0])] if solver.all("test_net_param") else []
+    if inside:
+        return [Theirs(given.solver, upgrade_net(net)) for _, net in inside]
+    places, found = Places([given.solver]), []
+    for field in ("net", "train_net", "test_net"):
+        for name in map(str, solver.all(field)[:1]):
+            path = places.find(name, by_name=True)
+            if path is None and field != "test_net":
+                raise ConfigError(f"{given.solver}: its net {name} is not beside it; give its prototxt to the import, too")
+            found += [read_net(path)] if path is not None else []
+    if not found:
+        raise ConfigError(f"{given.solver}: names no net; give its prototxt to the import, too")
+    return found
+
+
+def in_order(nets: list[Theirs], solver: Message | None) -> tuple[Theirs, Theirs]:
+    """(the one that trains, the one that tests)"""
+    tests = [Path(str(name)).name for name in solver.all("test_net")] if solver is not None else []
+    score = [one.path.name in tests or any(word in one.path.stem.lower() for word in ("test", "val")) for one in nets]
+    if score == [True, False]:
+        return nets[1], nets[0]
+    return nets[0], nets[1]
+
+
+def is_deploy(net: Message) -> bool:
+    """True for a net that is fed from outside and has no loss."""
+    layers = net.all("layer")
+    sources = [layer for layer in layers if is_source(layer)]
+    fed = all(layer["type"] in ("Input", "MemoryData", "DummyData") for layer in sources)
+    return fed and not any(str(layer["type"]).endswith("Loss") for layer in layers)
