@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -65,6 +67,33 @@ def whole(iterations: int, rounds: int, threads: int, file: str | None) -> None:
 
     made = measured.whole(iterations, rounds, threads)
     click.echo(measured.text(made))
+    if file:
+        Path(file).write_text(json.dumps(made, indent=2) + "\n")
+
+
+@cli.command()
+@click.option("--memory", is_flag=True, help="Instead: the memory of a process after 1,000 and after 10,000 steps.")
+@click.option("--plan", is_flag=True, help="Instead: the time that a net of 150 layers takes to be planned.")
+@click.option("--rounds", default=5, show_default=True, help="How often the sizes take turns.")
+@click.option("--threads", default=0, help="0: one a core.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False), default="scaling.svg", show_default=True, help="Where the curves go: .svg or .png."
+)
+@click.option("--json", "file", type=click.Path(dir_okay=False), help="Also write all figures here.")
+def scaling(memory: bool, plan: bool, rounds: int, threads: int, plot: str, file: str | None) -> None:
+    """How the cost of a step grows with batch, depth and width, of a net of convolutions and of linear layers."""
+    from benchmarks import scaling as measured
+
+    if memory:
+        made: dict[str, Any] = measured.memory(threads or len(os.sched_getaffinity(0)))
+        click.echo(measured.lasted(made))
+    elif plan:
+        made = measured.planning()
+        click.echo(measured.planned(made))
+    else:
+        made = measured.scaling(rounds, threads)
+        measured.plot(made["curves"], Path(plot))
+        click.echo(f"{measured.planned(made['planning'])}\n{made['machine']}; {made['date']}; curves in {plot}")
     if file:
         Path(file).write_text(json.dumps(made, indent=2) + "\n")
 

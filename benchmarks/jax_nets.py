@@ -58,9 +58,7 @@ def training(net: Any, bench: Any, rates: dict[str, float]) -> Callable[..., Any
         if bench.clip is not None:
             norm = jnp.sqrt(sum(jnp.sum(part * part) for part in g.values()))
             g = {name: part * jnp.minimum(1.0, bench.clip / norm) for name, part in g.items()}
-        velocity = {
-            name: rates["momentum"] * velocity[name] + rates["lr"] * (g[name] + decays[name] * w[name]) for name in w
-        }
+        velocity = {name: rates["momentum"] * velocity[name] + rates["lr"] * (g[name] + decays[name] * w[name]) for name in w}
         return loss, {name: w[name] - velocity[name] for name in w}, state, velocity, key
 
     return run

@@ -65,11 +65,15 @@ def ending(runner: subprocess.Popen[str], phase: str) -> dict[str, Any]:
 
 
 def start(side: str, name: str, threads: int | str, module: str, phase: str = "") -> subprocess.Popen[str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     words = [sys.executable, "-m", module, side, name, str(threads), *([phase] if phase else [])]
     return subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parent.parent
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(), cwd=Path(__file__).parent.parent
     )
+
+
+def environment() -> dict[str, str]:
+    """Without what forces slow kernels."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
 
 
 def answer(runner: subprocess.Popen[str]) -> str:
@@ -105,7 +109,7 @@ def machine() -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """A row a net and a side; the ratio is the peer's median over ours, with the range over the turns."""
-    heads = f"{'net':14s} {'side':8s} {'median':>10s} {'quartiles':>18s} {'least':>9s} {'ratio to ours':>22s} {'memory':>9s}"
+    heads = f"{'net':14s} {'side':8s} {'median':>10s} {'quartiles':>18s} {'least':>9s} {'ratio to ours':>22s} {'memory':>14s}"
     lines = [heads.rstrip()]
     for result in results:
         ours = result["sides"]["ours"]
@@ -113,13 +117,34 @@ def table(results: list[dict[str, Any]]) -> str:
             low, high = made["quartiles_ms"]
             ratios = sorted(theirs / mine for theirs, mine in zip(made["turns_ms"], ours["turns_ms"], strict=True))
             ratio = "" if side == "ours" else f"{made['median_ms'] / ours['median_ms']:.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
-            memory = f"{made['memory_mib']:.0f} MiB" if made.get("memory_mib") is not None else ""
+            known = made.get("memory_mib") is not None
+            memory = f"{made['memory_mib']:.0f}, {made['process_mib']:.0f} MiB" if known else ""
             times = f"{made['median_ms']:7.2f} ms {low:7.2f} - {high:5.2f} ms {made['least_ms']:6.2f} ms"
-            lines.append(f"{result['net']:14s} {side:8s} {times} {ratio:>22s} {memory:>9s}".rstrip())
+            lines.append(f"{result['net']:14s} {side:8s} {times} {ratio:>22s} {memory:>14s}".rstrip())
         lines += [f"{result['net']:14s} {side:8s} left out: {why}" for side, why in result["left_out"].items()]
     first = results[0]
     lines += [
         f"{first['machine']}; {first['threads']} threads; {first['date']}{'; phase ' * bool(first['phase'])}{first['phase']}"
     ]
     lines += [f"{side}: {made['about']}" for side, made in first["sides"].items()]
+    if first["phase"]:
+        lines += ["memory: the most beyond what the process had with its libraries, and the most in all", *limits(results)]
     return "\n".join(lines)
+
+
+def limits(results: list[dict[str, Any]]) -> list[str]:
+    """How near ours comes to what the machine can do: the time that its arithmetic takes at the peak, as a part of the step.
+
+    Bytes are those of the arguments of all calls; what stays in the cache goes faster than a copy does.
+    """
+    lines = [
+        f"{'net':14s} {'GFLOP':>7s} {'at the peak':>12s} {'of a step':>10s} {'MB moved':>9s} {'as a copy':>10s} {'of a step':>10s}"
+    ]
+    made = {result["net"]: result["sides"]["ours"] for result in results}
+    product, copy = (max(ours[name] for ours in made.values()) for name in ("peak_flops", "peak_bytes"))
+    for net, ours in made.items():
+        ms, sums, moves = ours["median_ms"], ours["flops"] / product * 1e3, ours["bytes"] / copy * 1e3
+        lines.append(f"{net:14s} {ours['flops'] / 1e9:7.2f} {sums:9.2f} ms {sums / ms:10.0%} {ours['bytes'] / 1e6:9.1f} "
+                     f"{moves:7.2f} ms {moves / ms:10.0%}")  # fmt: skip
+    peaks = f"peaks, the best of those measured beside each net: product {product / 1e9:.0f} GFLOP/s, copy {copy / 1e9:.1f} GB/s"
+    return [*lines, peaks]

@@ -1,6 +1,6 @@
 """One side of a race, a process of its own: reads a number of steps from stdin, answers with their times in seconds.
 
-Asked for `memory` it answers with the most that it has taken since its library was imported.
+Asked for `memory` it answers with the most that it has taken since its library was imported, and what else it knows.
 
 python -m benchmarks.runner ours|eager|compile|jax NET THREADS [train|test]
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,14 @@ from benchmarks import jax_nets
 from benchmarks.nets import NETS, RATES, Bench
 
 WARM_UP = 20
+
+
+class Side(NamedTuple):
+    """One step, what does it, and what is known of it afterwards."""
+
+    step: Callable[[], object]
+    about: str
+    facts: Callable[[], dict[str, float]] = dict
 
 
 def net_of(bench: Bench) -> Any:
@@ -61,19 +69,30 @@ def feed_of(bench: Bench) -> dict[str, Any]:
     return {"data": x.astype(np.int32) if bench.words else x, "label": label.astype(np.int32)}
 
 
-def ours(bench: Bench, threads: int, phase: str) -> tuple[Callable[[], object], str]:
+def ours(bench: Bench, threads: int, phase: str) -> Side:
     from dltrain.devices import blas_words
 
     engine, feed = engine_of(bench, threads), feed_of(bench)
     about = ", ".join(blas_words())
-    return (lambda: engine.step([feed], RATES)) if phase == "train" else (lambda: engine.forward("test", feed)), about
+    step = (lambda: engine.step([feed], RATES)) if phase == "train" else (lambda: engine.forward("test", feed))
+    return Side(step, about, lambda: limits(engine))
 
 
-def jax_side(bench: Bench, threads: int, phase: str) -> tuple[Callable[[], object], str]:
-    return jax_nets.jax_side(net_of(bench), bench, RATES, feed_of(bench), phase)
+def limits(engine: Any) -> dict[str, float]:
+    """What a step asks of the machine: arithmetic, and bytes of the arguments of all calls; and the machine's peaks, measured now."""
+    from dltrain.timing import measured, traffic
+
+    (program,) = engine.programs.values()
+    calls, peaks = [call for segment in program.plan.to_run for call in segment], measured(engine)
+    return {"flops": sum(call.op.flops(call.args) for call in calls), "bytes": sum(traffic(program.plan, call) for call in calls),
+            "peak_flops": peaks.flops, "peak_bytes": peaks.bytes}  # fmt: skip
 
 
-def torch_side(bench: Bench, threads: int, phase: str, compiled: bool = False) -> tuple[Callable[[], object], str]:
+def jax_side(bench: Bench, threads: int, phase: str) -> Side:
+    return Side(*jax_nets.jax_side(net_of(bench), bench, RATES, feed_of(bench), phase))
+
+
+def torch_side(bench: Bench, threads: int, phase: str, compiled: bool = False) -> Side:
     import torch
 
     torch.set_num_threads(threads)
@@ -97,11 +116,11 @@ def torch_side(bench: Bench, threads: int, phase: str, compiled: bool = False) -
             loss(run(x), label)
 
     net.train(phase == "train")
-    chosen = step if phase == "train" else test
-    return chosen, f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return Side(step if phase == "train" else test, f"torch {torch.__version__}, {kernels}, {torch.get_num_threads()} threads")
 
 
-SIDES: dict[str, Callable[[Bench, int, str], tuple[Callable[[], object], str]]] = {
+SIDES: dict[str, Callable[[Bench, int, str], Side]] = {
     "ours": ours, "eager": torch_side, "compile": partial(torch_side, compiled=True), "jax": jax_side
 }  # fmt: skip
 
@@ -118,7 +137,11 @@ def resident(key: str) -> float:
     return int(lines[key].split()[0]) / 1024
 
 
-OURS = ("dltrain.catalogue", "dltrain.engine", *(f"dltrain.ops.cpu.{name}" for name in ("dense", "embed", "images", "norms", "recurrent")))
+OURS = (
+    "dltrain.catalogue",
+    "dltrain.engine",
+    *(f"dltrain.ops.cpu.{name}" for name in ("dense", "embed", "images", "norms", "recurrent")),
+)
 
 
 def imported(side: str, threads: int) -> float | None:
@@ -136,23 +159,30 @@ def imported(side: str, threads: int) -> float | None:
 def main(side: str, name: str, threads: int, phase: str) -> None:
     try:
         before, bench = imported(side, threads), NETS[name]
-        step, about = SIDES[side](bench, threads, phase)
+        made = SIDES[side](bench, threads, phase)
         for _ in range(WARM_UP):
-            step()
+            made.step()
     except Exception as error:
         if side not in ("compile", "jax"):  # the one needs a compiler, the other to be installed
             raise
         print(json.dumps({"left_out": f"{type(error).__name__}: {error}".partition("\n")[0][:200]}), flush=True)
         return
-    print(json.dumps({"about": about}), flush=True)
+    serve(made, before)
+
+
+def serve(side: Side, before: float | None = None) -> None:
+    """Answers until nobody asks any more."""
+    print(json.dumps({"about": side.about}), flush=True)
     for line in sys.stdin:
         if line.strip() == "memory":
-            print(json.dumps({"memory_mib": None if before is None else resident("VmHWM") - before}), flush=True)
+            most = None if before is None else resident("VmHWM")
+            told = {"memory_mib": most and most - before, "process_mib": most}
+            print(json.dumps({**told, **side.facts()}), flush=True)
             continue
         times = []
         for _ in range(int(line)):
             start = time.perf_counter()
-            step()
+            side.step()
             times.append(time.perf_counter() - start)
         print(json.dumps(times), flush=True)
 

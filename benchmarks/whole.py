@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.race import machine
+from benchmarks.race import environment, machine
 
 HERE = Path(__file__).parent.parent
 CONFIG = HERE / "configs" / "lenet_mnist.yaml"
@@ -49,7 +49,7 @@ def ours(data: Path, iterations: int, threads: int, runs: str) -> dict[str, floa
 
 def process(data: Path, module: str, *words: str) -> dict[str, float]:
     """What one run of a module takes, and the accuracy that it prints: a number, or JSON with the scores of test."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")} | {"DLTRAIN_DATA": str(data)}
+    env = environment() | {"DLTRAIN_DATA": str(data)}
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as wrong:
         start = time.perf_counter()
         child = subprocess.Popen([sys.executable, "-m", module, *words], env=env, stdout=said, stderr=wrong, cwd=HERE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class MeanFile(Step):
     x, y  any shape, that of the array; or (N, C, …) for an array of one number a channel
     """
 
-    paths: ClassVar[tuple[str, ...]] = ("file",)
+    paths = ("file",)
 
     file: str
     phase: Phase | None = None
@@ -36,7 +36,9 @@ class MeanFile(Step):
         if mean.shape == tuple(x[:1]) and len(x) > 1:
             mean = mean.reshape(-1, *[1] * (len(x) - 1))
         elif mean.shape != tuple(x):
-            raise Refusal("file", f"mean_file: {self.file} is {Shape(mean.shape)}, and the field is {x} here; put it where both agree")
+            raise Refusal(
+                "file", f"mean_file: {self.file} is {Shape(mean.shape)}, and the field is {x} here; put it where both agree"
+            )
         self.used = mean
         return x
 

@@ -14,7 +14,7 @@ from dltrain.export_commands import export
 from dltrain.import_commands import import_
 from dltrain.net_commands import draw, init, show, timed
 from dltrain.options import DEVICE, JSON, QUIET, RUNS, SETTINGS, SPLIT, WEIGHTS, options
-from dltrain.weight_commands import convert, probe, weights
+from dltrain.weight_commands import convert, coordinates, probe, weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,9 +37,13 @@ def cli() -> None:
 @click.argument("config", required=False)
 @click.option("--resume", metavar="RUN", help="Go on with a run: its folder, or runs/NAME for the newest.")
 @click.option("--weights", multiple=True, metavar="FILE", help="Weights to begin with, by layer name.  Repeatable.")
+@click.option("--no-graph", is_flag=True, help="On a GPU: call by call, with a look for NaN after each.  engine.graph=false")
 @options(SETTINGS, DEVICE, RUNS, JSON, QUIET)
-def train(config: str | None, resume: str | None, weights: tuple[str, ...], runs: str, **rest: Any) -> None:
+def train(
+    config: str | None, resume: str | None, weights: tuple[str, ...], runs: str, no_graph: bool, **rest: Any
+) -> None:
     """Train what CONFIG describes, or go on with a run."""
+    rest["settings"] = (*rest["settings"], *(["engine.graph=false"] if no_graph else []))
     if (config is None) == (resume is None):
         raise click.UsageError("give a CONFIG, or --resume RUN")
     if resume is not None and weights:
@@ -185,7 +189,7 @@ cli.add_command(data)
 cli.add_command(import_)
 cli.add_command(weights)
 cli.add_command(export)
-for command in (show, draw, timed, init, probe, convert):
+for command in (show, draw, timed, init, probe, convert, coordinates):
     cli.add_command(command)
 
 

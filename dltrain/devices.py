@@ -28,12 +28,16 @@ def devices() -> list[Device]:
     ]
 
 
-def backend(device: str, threads: int = 0, precision: str = "fp32") -> Reference:
+def backend(device: str, threads: int = 0, precision: str = "fp32", graphs: bool = True) -> Reference:
     """The back end of a device name; ConfigError with the reason where it cannot be used.  strict: no Winograd."""
     if device.split(":")[0] not in DEVICES:
         raise ConfigError(f"--device {device}: there is no such device; {did_you_mean(device, DEVICES)}")
+    if device == "auto":
+        device = "cpu" if auto_is_cpu() else "cuda"
     if device.startswith("cuda"):
-        return cuda(device, precision)
+        return cuda(device, precision, graphs)
+    if precision == "tf32":
+        raise ConfigError(f"engine.precision tf32 is one of GPUs; --device {device} has fp32 and strict")
     if device == "reference":
         return Reference()
     from dltrain.ops.cpu import Cpu
@@ -51,12 +55,19 @@ def cuda_devices() -> list[Device]:
     return [Device(f"cuda:{number}", True, about) for number, about in enumerate(device.names())]
 
 
+def auto_is_cpu() -> bool:
+    """True where no CUDA device can be used."""
+    from dltrain.ops.cuda import device
+
+    return device.reason() is not None
+
+
 def emulated() -> bool:
     """True where tests ask for a GPU that the CPU plays."""
     return bool(os.environ.get("DLTRAIN_EMULATE"))
 
 
-def cuda(name: str, precision: str) -> Reference:
+def cuda(name: str, precision: str, graphs: bool) -> Reference:
     """cuda, or cuda:N"""
     from dltrain.ops.cuda import Cuda
 
@@ -66,10 +77,10 @@ def cuda(name: str, precision: str) -> Reference:
     if emulated():
         from dltrain.ops.cuda.emulator import Emulator
 
-        return Cuda(Emulator(), precision)
+        return Cuda(Emulator(), precision, graphs)
     from dltrain.ops.cuda.device import Device as Driver
 
-    return Cuda(Driver(int(number)), precision)
+    return Cuda(Driver(int(number)), precision, graphs)
 
 
 def cores() -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from dltrain.errors import OutOfMemory
 from dltrain.graph import Demand, Graph
+from dltrain.late import Ring
 from dltrain.memory import Memory
 from dltrain.net import Net
 from dltrain.ops.backend import Reference
@@ -51,6 +53,8 @@ class Engine:
         self.norms = Tensor("norms", Shape((2, len(net.store.table())), "double"), "scalar")  # of each parameter that learns
         self.failed = Tensor("failed", Shape((1,), "index"), "scalar")
         self.step_count = 0  # forward passes in phase train: what random layers count by
+        self.rings: dict[tuple[str, ...], Ring] = {}  # by the names of the losses, where these are read later
+        self.told: dict[Tensor, float] = {}  # what was last written into each scalar
         self.graph: Graph | None = None
         self.plan: Plan | None = None
         for state in net.store.states.values():
@@ -67,6 +71,21 @@ class Engine:
         if AVERAGE in self.memory.handles:
             self.memory.memory(self.memory.handles[AVERAGE])[...] = self.memory.memory(self.net.store.w)
 
+    def check_room(self, phase: str, size: int) -> None:
+        """OutOfMemory, before anything is taken, where a step of this batch cannot fit; it names a batch that does."""
+        free = self.backend.free_bytes()
+        graph = self.net.graph(phase, (size,), phase)
+        plan = self.plan_of(graph, update=True)
+        flat = sum(handle.shape.count for handle in self.memory.handles.values()) * self.backend.float_size
+        if free and flat + plan.arena > free:
+            fits = max(0, int(size * (free - flat) / max(plan.arena, 1)))
+            way = f"a batch of about {fits} would fit" if fits else "not even one sample would fit"
+            gib = 2.0**30
+            raise OutOfMemory(
+                f"a step on {size} samples needs {(flat + plan.arena) / gib:.1f} GiB on {self.backend.name}, "
+                f"{free / gib:.1f} GiB are free; {way}: set data.batch_size (iter_size keeps the mathematics)"
+            )
+
     # --- graphs to programs ---
     def update_calls(self, graph: Graph) -> list[Call]:
         calls: list[Call] = []
@@ -75,7 +94,10 @@ class Engine:
             tracer.way = "update"
             flat = {**self.memory.handles, **self.rates, "norm": self.norm, "norms": self.norms, "failed": self.failed}
             segments = np.array(self.net.store.table(), np.float64)
-            self.solver.emit(tracer, flat, tuple(graph.losses.values()), segments, self.rows())
+            losses = tuple(graph.losses.values())
+            self.solver.emit(tracer, flat, losses, segments, self.rows())
+            if self.backend.late:
+                self.ring(graph).emit(tracer, losses, self.failed)
         return calls
 
     def rows(self) -> list[tuple[int, int, int]]:
@@ -113,10 +135,27 @@ class Engine:
     def fill(self, graph: Graph, plan: Plan, batch: Batch) -> None:
         """Puts a batch and the scalars of the graph into their places."""
         for name, tensor in graph.scalars.items():
-            self.memory.memory(tensor)[...] = graph.values.get(name, self.step_count)
+            self.tell(tensor, graph.values.get(name, self.step_count))
         for field, tensor in graph.inputs.items():
             if plan.storage(tensor) in plan.offsets:
-                self.memory.logical(tensor, plan)[...] = batch[field]
+                self.backend.stage(self.memory.logical(tensor, plan), batch[field])
+
+    def tell(self, tensor: Tensor, value: float) -> None:
+        """Writes a scalar that only the host writes, where it has changed."""
+        if self.told.get(tensor) != value:
+            self.memory.memory(tensor)[...] = self.told[tensor] = value
+
+    def ring(self, graph: Graph) -> Ring:
+        """Where the losses of a graph wait to be read."""
+        names = tuple(graph.losses)
+        if names not in self.rings:
+            self.rings[names] = Ring(self, names)
+        return self.rings[names]
+
+    def settle(self) -> None:
+        """Waits for all steps under way: losses and failures are then known."""
+        for ring in self.rings.values():
+            ring.settle()
 
     def pass_through(
         self, phase: str, batch: Batch, split: str, upto: tuple[str, ...] = (), update: bool = False, fast: bool = True
@@ -134,16 +173,22 @@ class Engine:
                 return graph
             kept = (*kept, int(self.memory.memory(graph.cut, program.plan)[0]))
 
-    def step(self, batches: Sequence[Batch], rates: dict[str, float]) -> dict[str, float]:
-        """One update from one batch or several (iter_size); returns each loss, averaged over them."""
+    def step(self, batches: Sequence[Batch], rates: dict[str, float]) -> Mapping[str, float]:
+        """One update from one batch or several (iter_size); returns each loss, averaged over them.
+
+        Where the back end is late the losses of a single batch may still be under way: looking at them waits.
+        """
         for name, tensor in self.rates.items():
-            self.memory.memory(tensor)[...] = rates[name]
+            self.tell(tensor, rates[name])
         if self.tested is not self.memory and self.step_count == 0:  # weights may have been put where the average is
             self.memory.memory(self.net.store.w)[...] = self.memory.memory(self.memory.handles[AVERAGE])
         totals: dict[str, float] = {}
         for number, batch in enumerate(batches):
             graph = self.pass_through("train", batch, "train", update=number == len(batches) - 1)
             assert self.plan is not None
+            if self.backend.late and len(batches) == 1 and self.solver is not None and self.net.store.table():
+                self.step_count += 1
+                return self.ring(graph).taken()
             for name, tensor in graph.losses.items():
                 totals[name] = totals.get(name, 0.0) + float(self.memory.memory(tensor, self.plan)[0]) / len(batches)
             self.step_count += 1
@@ -167,7 +212,17 @@ class Engine:
     @property
     def has_failed(self) -> bool:
         """True after a step whose loss or gradient was not finite: that step, and all after it, changed nothing."""
+        self.settle()
         return bool(self.memory.memory(self.failed)[0])
+
+    @property
+    def steps_since_failure(self) -> int:
+        """How many steps were launched after the one that failed first, as far as is known."""
+        return max((ring.steps - 1 - ring.failed for ring in self.rings.values() if ring.failed is not None), default=0)
+
+    @property
+    def is_late(self) -> bool:
+        return self.backend.late
 
     # --- what is saved ---
     def state_arrays(self) -> dict[str, Any]:
@@ -199,6 +254,8 @@ class Engine:
                 self.memory.memory(handle)[...] = 0
         self.begin_average()
         self.memory.memory(self.failed)[...] = 0
+        for ring in self.rings.values():
+            ring.reset()
         for state in self.net.store.states.values():
             self.memory.memory(state.handle)[...] = state.init
 

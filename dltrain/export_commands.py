@@ -7,17 +7,6 @@ import click
 from dltrain.options import JSON, QUIET, SETTINGS, WEIGHTS, options
 
 
-class Batch(click.ParamType):
-    """A number of samples, or any."""
-
-    name = "N|any"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value != "any" and not (value.isascii() and value.isdigit() and 0 < int(value) < 2**31):
-            self.fail(f"{value} is neither a number of samples nor any", param, ctx)
-        return value
-
-
 @click.group()
 def export() -> None:
     """Write a trained net as ONNX or as files of Caffe."""
@@ -27,7 +16,7 @@ def export() -> None:
 @click.argument("source", metavar="RUN|CONFIG")
 @click.option("-o", "--out", required=True, metavar="FILE", help="net.onnx")
 @click.option("--opset", type=click.IntRange(17, 21), default=17, show_default=True, help="The version of ONNX's operators.")
-@click.option("--batch", type=Batch(), help="For so many samples at a time; any is the default, where the net allows it.")
+@click.option("--batch", metavar="N|any", help="For so many samples at a time; any is the default, where the net allows it.")
 @click.option("--blob", "blobs", multiple=True, metavar="NAME", help="A blob to put out instead of the net's ends.  Repeatable.")
 @options(WEIGHTS, SETTINGS, JSON, QUIET)
 def onnx(source: str, out: str, opset: int, batch: str | None, blobs: tuple[str, ...], weights: str | None,

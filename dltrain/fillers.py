@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod, sqrt
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,18 @@ filler = FILLERS.add
 Fan = Literal["fan_in", "fan_out", "average"]
 
 
+class Law(NamedTuple):
+    """w = start + wide z, z normal, or even in [0, 1); kept with a probability, where that is not below 0.
+
+    fixed: z is not drawn.  rows: each row is divided by its sum.
+    """
+
+    kind: Literal["normal", "even", "rows", "fixed"]
+    start: float = 0.0
+    wide: float = 1.0
+    kept: float = -1.0
+
+
 class Filler:
     """fill(shape, key) -> float64 array; a pure function of both."""
 
@@ -27,6 +39,10 @@ class Filler:
 
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
         raise NotImplementedError
+
+    def law(self, shape: tuple[int, ...]) -> Law | None:
+        """How a device draws such values; None where that takes more."""
+        return None
 
     @property
     def constant(self) -> bool:
@@ -54,6 +70,9 @@ class Constant(Filler):
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
         return np.full(shape, self.value)
 
+    def law(self, shape: tuple[int, ...]) -> Law:
+        return Law("fixed")
+
 
 @filler("uniform")
 class Uniform(Filler):
@@ -68,6 +87,9 @@ class Uniform(Filler):
 
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
         return self.min + (self.max - self.min) * philox.uniform(key, 0, prod(shape)).reshape(shape)
+
+    def law(self, shape: tuple[int, ...]) -> Law:
+        return Law("even", self.min, self.max - self.min)
 
 
 @filler("gaussian")
@@ -89,6 +111,9 @@ class Gaussian(Filler):
         w = self.mean + self.std * philox.normal(key, 0, prod(shape)).reshape(shape)
         return w if self.sparse is None else w * (philox.uniform(key, 1, prod(shape)).reshape(shape) < self.sparse / shape[0])
 
+    def law(self, shape: tuple[int, ...]) -> Law:
+        return Law("normal", self.mean, self.std, -1.0 if self.sparse is None else self.sparse / shape[0])
+
 
 @filler("positive_unitball")
 class PositiveUnitball(Filler):
@@ -97,6 +122,9 @@ class PositiveUnitball(Filler):
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
         rows = philox.uniform(key, 0, prod(shape)).reshape(shape[0], -1)
         return (rows / rows.sum(axis=1, keepdims=True)).reshape(shape)
+
+    def law(self, shape: tuple[int, ...]) -> Law:
+        return Law("rows")
 
 
 @filler("xavier")
@@ -109,6 +137,10 @@ class Xavier(Filler):
         a = sqrt(3.0 / fan(shape, self.variance_norm))
         return a * (2.0 * philox.uniform(key, 0, prod(shape)).reshape(shape) - 1.0)
 
+    def law(self, shape: tuple[int, ...]) -> Law:
+        a = sqrt(3.0 / fan(shape, self.variance_norm))
+        return Law("even", -a, 2.0 * a)
+
 
 @filler("msra")
 class Msra(Filler):
@@ -118,6 +150,9 @@ class Msra(Filler):
 
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
         return sqrt(2.0 / fan(shape, self.variance_norm)) * philox.normal(key, 0, prod(shape)).reshape(shape)
+
+    def law(self, shape: tuple[int, ...]) -> Law:
+        return Law("normal", 0.0, sqrt(2.0 / fan(shape, self.variance_norm)))
 
 
 @filler("bilinear")
@@ -137,6 +172,9 @@ class Bilinear(Filler):
         f = -(-shape[3] // 2)
         line = 1 - np.abs(np.arange(shape[3]) / f - (shape[3] - 1) / (2 * f))
         return np.broadcast_to(np.outer(line, line), shape).copy()
+
+    def law(self, shape: tuple[int, ...]) -> Law:
+        return Law("fixed")
 
 
 @filler("orthogonal")
@@ -176,6 +214,9 @@ class Identity(Filler):
         middle: Any = [(size - 1) // 2 for size in shape[2:]]
         w[(same, same, *middle)] = self.gain
         return w
+
+    def law(self, shape: tuple[int, ...]) -> Law:
+        return Law("fixed")
 
 
 def symmetric(net: Any) -> list[str]:

@@ -7,7 +7,6 @@ import numpy as np
 from dltrain.engine import Batch, Engine
 from dltrain.feed import Feed
 from dltrain.memory import Bound
-from dltrain.ops.backend import bind_reference
 from dltrain.progress import Progress
 
 
@@ -55,7 +54,7 @@ def replay(engine: Engine, batch: Batch) -> str:
     with np.errstate(all="ignore"):
         for calls in plan.to_run:
             for call in calls:
-                bind_reference(call, arrays)()
+                engine.backend.replay(call, arrays)
                 for tensor in call.writes():
                     if tensor.dtype in ("float", "double") and not np.isfinite(arrays.logical(tensor)).all():
                         where = f"on its way {call.way} ({call.op.name})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import FrameType
 from typing import Protocol
@@ -21,6 +22,9 @@ from dltrain.saving import save
 from dltrain.sections import EarlyStopping
 
 
+LOOKS = 64  # iterations between two looks at a device that works on while the loop goes on
+
+
 class Sitting:
     """All that one sitting of a run works with."""
 
@@ -31,6 +35,15 @@ class Sitting:
         self.began = time.monotonic() - progress.seconds
         self.saved_at = -1
         self.tested_at = -1
+        self.unread: list[Mapping[str, float]] = []  # losses of steps that have not been looked at
+
+    def settle(self) -> None:
+        """Adds up the losses that have not been looked at; stops a run that has failed."""
+        stop_if_failed(self)
+        for losses in self.unread:
+            self.progress.shown_loss += total(self.engine, losses)
+            self.progress.shown_count += 1
+        self.unread.clear()
 
     @property
     def epoch(self) -> float:
@@ -53,19 +66,27 @@ class Sitting:
 class Hook(Protocol):
     """Called after each update with the losses of that iteration; sets progress.reason to end the run."""
 
-    def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None: ...
+    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None: ...
+
+
+def stop_if_failed(sitting: Sitting) -> None:
+    """Ends a run whose loss or gradient is not finite, and names the first bad layer."""
+    if sitting.engine.has_failed:
+        progress = sitting.progress
+        progress.iteration -= sitting.engine.steps_since_failure
+        where = first_bad_layer(sitting.engine, sitting.feed, progress)
+        sitting.run.event("diverged", iteration=progress.iteration, where=where)
+        good = sitting.run.snapshots()
+        last = f"; the last good snapshot is {good[-1]}" if good else ""
+        raise Diverged(f"iteration {progress.iteration}: {where}; try a smaller base_lr or clip_gradients{last}")
 
 
 class Guard:
-    """Stops a run whose loss or gradient is not finite, and names the first bad layer."""
+    """Looks whether a step has failed: at once where that is known at once, else now and then."""
 
-    def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
-        if sitting.engine.has_failed:
-            where = first_bad_layer(sitting.engine, sitting.feed, sitting.progress)
-            sitting.run.event("diverged", iteration=sitting.progress.iteration, where=where)
-            good = sitting.run.snapshots()
-            last = f"; the last good snapshot is {good[-1]}" if good else ""
-            raise Diverged(f"iteration {sitting.progress.iteration}: {where}; try a smaller base_lr or clip_gradients{last}")
+    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
+        if not sitting.engine.is_late or sitting.progress.iteration % LOOKS == 0:
+            stop_if_failed(sitting)
 
 
 class Display:
@@ -77,13 +98,15 @@ class Display:
     def __init__(self) -> None:
         self.last, self.waited, self.skipped = time.monotonic(), 0.0, 0
 
-    def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
         self.tell_skipped(sitting)
         progress, spec = sitting.progress, sitting.config.loop.display
-        progress.shown_loss += total(sitting.engine, losses)
-        progress.shown_count += 1
+        sitting.unread.append(losses)
+        if not sitting.engine.is_late or len(sitting.unread) >= LOOKS:
+            sitting.settle()
         words = ""
         if spec is not None and spec.interval.due(progress.iteration, sitting.horizon.per_epoch):
+            sitting.settle()
             mean = progress.shown_loss / progress.shown_count
             progress.shown_loss, progress.shown_count = 0.0, 0
             sitting.row(lr=lr, train__loss=mean)
@@ -110,19 +133,20 @@ class Display:
             sitting.run.event("skipped", iteration=sitting.progress.iteration, samples=self.skipped, last=why)
 
 
-def total(engine: Engine, losses: dict[str, float]) -> float:
+def total(engine: Engine, losses: Mapping[str, float]) -> float:
     return sum(line.weight * losses[line.name] for line in engine.net.lines if line.name in losses)
 
 
 class Test:
     """Scores the watched split; keeps the best weights; tells early stopping."""
 
-    def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
         spec = sitting.config.loop.test
         if spec is not None and spec.interval.due(sitting.progress.iteration, sitting.horizon.per_epoch):
             self.test(sitting)
 
     def test(self, sitting: Sitting) -> None:
+        sitting.settle()
         progress, split = sitting.progress, sitting.config.watched
         scores = {f"{split}.{name}": value for name, value in evaluate(sitting.engine, sitting.feed, split).items()}
         progress.history.append((progress.iteration, scores))
@@ -150,7 +174,7 @@ class Snapshots:
     def __init__(self) -> None:
         self.last = time.monotonic()
 
-    def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
         spec = sitting.config.loop.snapshot
         if spec is None:
             return
@@ -168,6 +192,7 @@ class Snapshots:
         progress = sitting.progress
         if sitting.saved_at == progress.iteration:
             return
+        sitting.settle()
         progress.seconds = time.monotonic() - sitting.began
         save(sitting.run.at(progress.iteration), sitting.engine, sitting.config, progress)
         sitting.saved_at = progress.iteration
@@ -192,7 +217,7 @@ class Ends:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def __call__(self, sitting: Sitting, losses: dict[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
         progress, loop = sitting.progress, sitting.config.loop
         if self.signal is not None and progress.reason is None:
             progress.reason = "signal"

@@ -22,7 +22,9 @@ FORCE = click.option("--force", is_flag=True, help="Overwrite files that are the
 @click.argument("files", nargs=-1, required=True, metavar="NET.prototxt [SOLVER.prototxt] [WEIGHTS] [MEAN] [STATE]")
 @click.option("--stage", "stages", multiple=True, metavar="NAME", help="A stage of the net's state.  Repeatable.")
 @click.option("--level", type=int, default=0, metavar="N", help="The level of the net's state.")
-@click.option("--shape", "shapes", multiple=True, metavar="NAME=C,H,W", help="The shape of a field that is not here.  Repeatable.")
+@click.option(
+    "--shape", "shapes", multiple=True, metavar="NAME=C,H,W", help="The shape of a field that is not here.  Repeatable."
+)
 @options(OUT, FORCE, JSON)
 def caffe(
     files: tuple[str, ...], stages: tuple[str, ...], level: int, shapes: tuple[str, ...], out: str, force: bool, as_json: bool
@@ -32,10 +34,23 @@ def caffe(
     The solver alone is enough where the net that it names lies beside it.  A second net is the one that is deployed, or tested.
     """
     from dltrain.console import Console
-    from dltrain.translate.caffe_import import Wish, import_caffe
+    from dltrain.translate.caffe_draft import Wish
+    from dltrain.translate.caffe_import import import_caffe
 
     wish = Wish(stages, level, dict(map(shape, shapes)), force)
     import_caffe(files, Path(out), wish, Console(as_json=as_json))
+
+
+@import_.command()
+@click.argument("file", metavar="NET.onnx")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=C,H,W", help="The shape of a sample that is open.  Repeatable.")
+@options(OUT, FORCE, JSON)
+def onnx(file: str, shapes: tuple[str, ...], out: str, force: bool, as_json: bool) -> None:
+    """A net with its weights, as PyTorch, Keras and others write it.  All operators that have no layer are told at once."""
+    from dltrain.console import Console
+    from dltrain.translate.onnx_import import import_onnx
+
+    import_onnx(file, Path(out), dict(map(shape, shapes)), force, Console(as_json=as_json))
 
 
 def shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -28,8 +28,10 @@ FREE_TO_CHANGE = {"max_iter", "max_epochs", "max_time", "display", "snapshot"}  
 
 def engine_of(config: Config, device: str | None, with_solver: bool = True) -> Engine:
     said = config.engine
-    made = backend(device or said.device, said.threads, said.precision)
+    made = backend(device or said.device, said.threads, said.precision, said.graph)
     engine = Engine(config.net, made, config.solver if with_solver else None)
+    if with_solver:
+        engine.check_room("train", config.feed.batch_size("train"))
     engine.initialise(config.seed)
     return engine
 

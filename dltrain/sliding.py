@@ -36,7 +36,7 @@ def convert(
     config, folder = sketch(path, settings), Path(out)
     surgery = Surgery(config)
     surgery.convolve() if wide else surgery.connect()
-    name = f"{config.name}_{WORDS[wide][0]}"
+    name = f"{config.name.removesuffix(WORDS[not wide][0]).rstrip('_') or config.name}_{WORDS[wide][0]}"
     target, file = folder / f"{name}.yaml", folder / WEIGHTS
     for taken in (target, file) if not force else ():
         if taken.exists():

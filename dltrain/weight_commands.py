@@ -85,3 +85,17 @@ def convert(config: str, way: str | None, out: str, force: bool, weights: str | 
     from dltrain.sliding import convert as made
 
     made(config, way == "wide", out, weights, settings, force, Console(as_json=as_json))
+
+
+@click.command()
+@click.argument("config", metavar="CONFIG|RUN")
+@click.argument("blobs", nargs=-1, metavar="[FROM TO]")
+@options(SETTINGS, JSON)
+def coordinates(config: str, blobs: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> None:
+    """Tell where the places of each blob lie in the picture, or how those of FROM lie on those of TO; check every Crop."""
+    if len(blobs) not in (0, 2):
+        raise click.UsageError("give two blobs, FROM and TO, or none")
+    from dltrain.console import Console
+    from dltrain.coordinates import coordinates as made
+
+    made(config, blobs, settings, Console(as_json=as_json))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -45,15 +46,16 @@ def ours(arrays: Arrays) -> Arrays:
     if all(name.startswith(("data/", "states/")) for name in arrays):
         return arrays
     made: Arrays = {}
-    for name, array in arrays.items():
-        layer, _, role = name.replace("/", ".").rpartition(".")
+    parts = [name.replace("/", ".").rpartition(".") for name in arrays]
+    learnt = Counter(layer for layer, _, role in parts if role not in (*STATES, *IDLE))
+    for (layer, _, role), array in zip(parts, arrays.values()):
         inner = (layer or role).replace(".", "%2F")
         if role in IDLE:
             continue
         if role in STATES and layer:
             made[f"states/{inner}.{STATES[role]}"] = array
             made[f"states/{inner}.factor"] = np.ones(1, np.float32)
-        elif role == "bias" and not any(f"{name[: -len(role)]}{other}" in arrays for other in ("weight", "0")):
+        elif role == "bias" and learnt[layer] == 1:
             made[f"data/{inner}/0"] = array
         else:
             made[f"data/{inner}/{LEARNT.index(role) if role in LEARNT else role if layer else 0}"] = array
@@ -98,7 +100,7 @@ def matched(given: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
     left = [layer for layer in wanted if layer not in given]
     made = {layer: layer for layer in given if layer in wanted}
     for layer in (layer for layer in given if layer not in made):
-        near = [other for other in left if folded(other) == folded(layer.removeprefix(common))]
+        near = [other for other in left if folded(other) in (folded(layer), folded(layer.removeprefix(common)))]
         if len(near) == 1 and near[0] not in made.values():
             made[layer] = near[0]
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,9 @@ class Row:
         x = np.asarray(array, np.float64).reshape(-1)
         x = x[np.isfinite(x)]
         some = (x.min(), x.mean(), x.max(), x.std(), sqrt(float(x @ x))) if len(x) else (None,) * 5
-        figures = (None if one is None else float(one) for one in some)
-        return cls(layer_of(name), part_of(name), tuple(array.shape), str(array.dtype), *figures, array.size - len(x))
+        low, mean, high, std, l2 = (None if one is None else float(one) for one in some)
+        lost = array.size - len(x)
+        return cls(layer_of(name), part_of(name), tuple(array.shape), str(array.dtype), low, mean, high, std, l2, lost)
 
     def cells(self) -> tuple[str, ...]:
         figures = ("" if one is None else f"{one:.4g}" for one in (self.min, self.mean, self.max, self.std, self.l2))
@@ -93,7 +94,7 @@ def difference(a: Any, b: Any) -> tuple[float, float]:
     if not np.isfinite(largest):
         return largest, largest
     length = sqrt(float(np.square(x[np.isfinite(x)]).sum()))
-    return largest, sqrt(float(apart @ apart)) / length if length else float("inf") * bool(largest)
+    return largest, sqrt(float(apart @ apart)) / length if length else inf if largest else 0.0
 
 
 def diff(first: str, second: str, console: Console) -> None:
@@ -101,7 +102,7 @@ def diff(first: str, second: str, console: Console) -> None:
     one, other = (read(file_of(source)) for source in (first, second))
     rows, equal = compared(one, other)
     missing, extra = ([name for name in a if name not in b] for a, b in ((one, other), (other, one)))
-    told = [("layer", "array", "largest difference", "relative L2", "")]
+    told: list[tuple[str, ...]] = [("layer", "array", "largest difference", "relative L2", "")]
     told += [(row["layer"], row["array"], figure(row["max_abs"]), figure(row["relative_l2"]), row["words"]) for row in rows]
     told += [(layer_of(name), part_of(name), "", "", f"only in {first}") for name in missing]
     told += [(layer_of(name), part_of(name), "", "", f"only in {second}") for name in extra]
@@ -129,5 +130,7 @@ def compared(one: Arrays, other: Arrays) -> tuple[list[dict[str, Any]], int]:
             continue
         largest, relative = difference(a, b)
         if largest:
-            rows.append({**row, "max_abs": largest, "relative_l2": relative})
+            words = "" if isfinite(largest) else "a number here is none there"
+            figures = (one if isfinite(one) else None for one in (largest, relative))  # JSON knows no infinity
+            rows.append({**row, **dict(zip(("max_abs", "relative_l2"), figures)), "words": words})
     return rows, len(common) - len(rows)

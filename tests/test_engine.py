@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import dltrain.catalogue  # noqa: F401  fills the registries
-from dltrain import memory as memories
 from dltrain.engine import Engine
 from dltrain.errors import OutOfMemory
 from dltrain.net import Net
+from dltrain.ops import backend as backends
 from dltrain.ops.backend import Reference
 from dltrain.ops.cpu import Cpu
 from dltrain.plan.hazards import hazards
@@ -208,7 +208,7 @@ def test_programs_are_made_once(make: Make) -> None:
 
 def test_what_does_not_fit_is_said_before_it_is_taken(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = make()
-    monkeypatch.setattr(memories, "available", lambda: 10_000)
+    monkeypatch.setattr(backends, "available", lambda: 10_000)
     with pytest.raises(OutOfMemory, match="the plan needs .* GiB and .* GiB are free; choose a smaller batch_size"):
         engine.forward("test", batch(500))
     monkeypatch.undo()

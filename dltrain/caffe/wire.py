@@ -25,6 +25,7 @@ VARINT, EIGHT, COUNTED, FOUR = 0, 1, 2, 5
 WIDTH = {EIGHT: 8, FOUR: 4}
 FLOATS = {"float": ("<f4", FOUR), "double": ("<f8", EIGHT)}
 MOST = 1_000_000  # messages and values
+MOST_PIECES = 1000  # messages that are put into earlier ones: each costs a look at all that is there
 MOST_UNKNOWN = 32  # numbers of a message that are kept without being known
 FOREIGN = {
     b"<": "is a page of HTML or XML",
@@ -61,7 +62,7 @@ class Reader:
 
     def __init__(self, content: memoryview, path: str, kind: str) -> None:
         self.content, self.path, self.kind = content, path, kind
-        self.count = 0
+        self.count = self.pieces = 0
 
     def message(self, kind: str, at: int, end: int, into: Message | None) -> Message:
         """The fields from `at` to `end`; of a message that comes in two pieces, the second goes into the first."""
@@ -80,8 +81,10 @@ class Reader:
             first, last = self.extent(number, form, start, at, end)
             at = last
             taken = told is not None and self.take(made, str(name), told, form, first, last)
-            if not taken and number not in made.unknown and len(made.unknown) < MOST_UNKNOWN:
-                made.unknown += (number,)
+            if not taken:
+                self.counted(start)
+                if number not in made.unknown and len(made.unknown) < MOST_UNKNOWN:
+                    made.unknown += (number,)
         for name in list(made.fields):
             join(made, name, fields[name])
         return made
@@ -107,6 +110,9 @@ class Reader:
         self.counted(at)
         if told.is_message and form == COUNTED:
             old = None if told.repeated or name not in into else into[name]
+            self.pieces += old is not None
+            if self.pieces > MOST_PIECES:
+                self.refuse(at, f"'{name}' is the last of more than {MOST_PIECES:,} pieces of messages")
             value = self.message(told.type, at, end, old)
             if old is None:
                 into.add(name, value)

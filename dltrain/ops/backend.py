@@ -35,6 +35,7 @@ class Reference:
 
     name = "reference"
     workers = 1
+    late = False  # whether a step is under way still when it has been asked for: its losses are then read later
     kernels = "numpy"  # whose arithmetic it is, for those who compare last bits
 
     def __init__(self, dtype: Any = np.float32) -> None:
@@ -57,6 +58,14 @@ class Reference:
     def bind(self, call: Call, arrays: Arrays) -> Work:
         """The call with its arrays, one kernel a worker."""
         return Work([bind_reference(call, arrays)])
+
+    def stage(self, to: Any, values: Any) -> None:
+        """A batch into its place; the caller may use `values` again."""
+        to[...] = values
+
+    def replay(self, call: Call, arrays: Arrays) -> None:
+        """A call as the reference does it, on the memory of this back end."""
+        bind_reference(call, arrays)()
 
     def runner(self, segments: list[list[list[Kernel]]]) -> Kernel | None:
         """What runs all segments once, where that is more than calling their kernels one after another."""

@@ -68,9 +68,9 @@ def place(plan: Plan, reuse: bool = True) -> None:
             if first <= last and born <= late:
                 if start - at >= sizes[tensor]:
                     break
-                at = max(at, round_up(end))
+                at = max(at, end)
         plan.offsets[tensor] = at
-        insort(placed, (at, at + sizes[tensor], born, last))
+        insort(placed, (at, round_up(at + sizes[tensor]), born, last))
     plan.arena = max((plan.offsets[t] + round_up(plan.nbytes(t)) for t in plan.offsets), default=0)
 
 

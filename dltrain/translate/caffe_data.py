@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dltrain.caffe.message import Message
-from dltrain.translate.caffe_layers import Keys, dims
+from dltrain.translate.caffe_layers import Keys
 from dltrain.translate.caffe_pieces import Assembly
+from dltrain.translate.caffe_sources import PAIRED, absolute, batch_size, listed, path_of, shuffles, told
 from dltrain.translate.caffe_steps import Side, steps_of
 from dltrain.translate.names import readable, unique
+from dltrain.translate.yaml_text import flow
 
-PAIRED = ("Data", "ImageData", "WindowData", "AnnotatedData")  # whose tops are data and label
+KNOWN = {"mnist": "mnist (with val: null)", "cifar10": "cifar10 (with val: null)"}  # sets that have a source of their own
 Sizes = tuple[int, ...] | None
 
 
@@ -32,6 +33,7 @@ class Supply:
     shapes: dict[str, Sizes] = field(default_factory=dict)
     batch: dict[str, int] = field(default_factory=dict)
     fixed: dict[str, list[int]] = field(default_factory=dict)  # fields that have no sample axis of the batch's size
+    trained: bool = True
 
     def __post_init__(self) -> None:
         for phase, layers in self.assembly.sources.items():
@@ -131,20 +133,27 @@ class Supply:
             return blank
         made = SOURCES.get(str(first["type"]), nothing)(self, first)
         if made is None or (test is not None and test["type"] != first["type"]):
-            self.notes.append(f"'{first['name']}' ({first['type']}): feeds {', '.join(self.names[id(first)])}: "
-                              "put a source that has them in the place of data.source")  # fmt: skip
+            if self.trained:
+                self.notes.append(f"'{first['name']}' ({first['type']}) feeds {', '.join(self.names[id(first)])}: put a source "
+                                  "that has them in the place of data.source")  # fmt: skip
             return blank
-        files = {"train": path_of(first), "test": path_of(test) if test is not None else ""}
-        found = {split: self.side.places.find(name) for split, name in files.items() if name}
-        said = {split: str(path or files[split]) for split, path in found.items()}
-        true: Keys = {"type": made["type"], **said, **{key: value for key, value in made.items() if key != "type"}}
-        if all(found.values()) and made.pop("there", True):
-            true.pop("there", None)
+        layers = {"train": first, **({"test": test} if test is not None else {})}
+        found = {split: files_of(self, layer) for split, layer in layers.items()}
+        files = {split: path_of(layer) for split, layer in layers.items()}
+        said = {split: path or files[split] for split, path in found.items()}
+        true: Keys = {"type": made.pop("type"), **said, **made}
+        if all(found.values()) and not self.is_level(first):
             return true
-        true.pop("there", None)
-        self.notes.append(f"the data are not here: {', '.join(f'{name}' for name in files.values() if name)}; where they are, write "
-                          f"data.source: {spoken(true)}")  # fmt: skip
-        return blank if self.shapes.get(self.fields[0]) is not None else true
+        names = ", ".join(dict.fromkeys(name for name in files.values() if name))
+        known = next((f", or data.source: {ours}" for word, ours in KNOWN.items() if word in names.lower()), "")
+        self.notes.append(f"the data are not here: {names}; where they are, write data.source: {flow(true)}{known}")
+        return blank if all(self.shapes[name] is not None for name in self.fields) else true
+
+    def is_level(self, layer: Message) -> bool:
+        """Whether a data layer reads a LevelDB."""
+        found = self.side.places.find(path_of(layer))
+        there = found is not None and (found / "data.mdb").exists()
+        return layer["type"] == "Data" and layer["data_param"]["backend"] != "LMDB" and not there
 
     def several(self) -> None:
         """More than one data layer in a phase."""
@@ -160,59 +169,16 @@ class Supply:
         return {"type": "blank", "shapes": shapes} | ({"classes": counted} if counted else {})
 
 
-# --- what a data layer says ---
-def told(layer: Message) -> list[list[int]]:
-    """The shapes of the tops, sample axis included; [] where the layer does not tell."""
-    kind = layer["type"]
-    if kind == "Input":
-        return [dims(shape) for shape in layer["input_param"].all("shape")]
-    if kind == "DummyData":
-        said = layer["dummy_data_param"]
-        old = zip(*(said.all(name) for name in ("num", "channels", "height", "width")), strict=False)
-        return [dims(shape) for shape in said.all("shape")] or [list(map(int, sizes)) for sizes in old]
-    if kind == "MemoryData":
-        said = layer["memory_data_param"]
-        sizes = [int(said[name] or 1) for name in ("batch_size", "channels", "height", "width")]
-        return [sizes, sizes[:1]]
-    if kind == "ImageData":
-        said = layer["image_data_param"]
-        height, width = int(said["new_height"]), int(said["new_width"])
-        if height and width and not layer["transform_param"]["crop_size"]:
-            size = int(said["batch_size"])
-            return [[size, 3 if said["is_color"] else 1, height, width], [size]]
-    return []
-
-
-def batch_size(layer: Message) -> int:
-    for name in ("data_param", "image_data_param", "hdf5_data_param", "window_data_param", "memory_data_param"):
-        if name in layer:
-            return int(layer[name]["batch_size"] or 0)
-    return 0
-
-
-def shuffles(layer: Message) -> bool:
-    return bool(layer["image_data_param"]["shuffle"] or layer["hdf5_data_param"]["shuffle"])
-
-
-def path_of(layer: Message) -> str:
-    """The file or database that a data layer reads."""
-    for name in ("data_param", "image_data_param", "hdf5_data_param", "window_data_param"):
-        if name in layer:
-            return str(layer[name]["source"] or "")
-    return ""
-
-
+# --- the sources ---
 def lmdb(supply: Supply, layer: Message) -> Keys:
     """Pictures as OpenCV decodes them; a LevelDB is not read."""
     grey = layer["transform_param"]["force_gray"]
-    found = supply.side.places.find(path_of(layer))
-    level = layer["data_param"]["backend"] != "LMDB" and not (found is not None and (found / "data.mdb").exists())
-    if level:
+    if supply.is_level(layer):
         supply.notes.append(f"'{layer['name']}' (Data): {path_of(layer)} is a LevelDB, which is not read here; make an LMDB of it "
                             "(convert_imageset --backend=lmdb)")  # fmt: skip
     if layer["data_param"]["rand_skip"]:
         supply.notes.append(f"'{layer['name']}' (Data): rand_skip is left out; shuffle begins anywhere")
-    return {"type": "lmdb", "color": "grey" if grey else "bgr"} | ({"there": False} if level else {})
+    return {"type": "lmdb", "color": "grey" if grey else "bgr"}
 
 
 def image_list(supply: Supply, layer: Message) -> Keys:
@@ -229,14 +195,18 @@ def image_list(supply: Supply, layer: Message) -> Keys:
     return made
 
 
-def absolute(path: Path) -> bool:
-    """Whether the paths of a list begin at the root."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.readline(4096).startswith("/")
-
-
 def hdf5(supply: Supply, layer: Message) -> Keys:
     return {"type": "hdf5", "tops": supply.names[id(layer)]}
+
+
+def files_of(supply: Supply, layer: Message) -> Any:
+    """What a split reads: a file, or (of HDF5 lists whose files lie elsewhere) several; None where it is not here."""
+    found = supply.side.places.find(path_of(layer))
+    if found is None:
+        return None
+    return (layer["type"] == "HDF5Data" and found.suffix not in (".h5", ".hdf5") and listed(found, supply.side.places)) or str(
+        found
+    )
 
 
 def nothing(supply: Supply, layer: Message) -> None:
@@ -244,10 +214,3 @@ def nothing(supply: Supply, layer: Message) -> None:
 
 
 SOURCES: dict[str, Any] = {"Data": lmdb, "ImageData": image_list, "HDF5Data": hdf5}
-
-
-def spoken(said: Keys) -> str:
-    """A mapping in one line."""
-    from dltrain.translate.yaml_text import flow
-
-    return flow(said)

@@ -54,7 +54,9 @@ def window(said: Message) -> Keys:
     made: Keys = {}
     for name, short, usual in (("kernel_size", "kernel", 0), ("stride", "stride", 1), ("pad", "pad", 0)):
         made |= per_axis(said, name, short, usual)
-    return made | ({"dilation": bare(list(said.all("dilation")))} if said.kind == "ConvolutionParameter" and "dilation" in said else {})
+    return made | (
+        {"dilation": bare(list(said.all("dilation")))} if said.kind == "ConvolutionParameter" and "dilation" in said else {}
+    )
 
 
 def convolution(said: Message, layer: Message) -> Keys:

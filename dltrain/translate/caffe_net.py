@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from dltrain.errors import DataError
 from dltrain.registry import LAYERS
 from dltrain.translate.caffe_layers import SOURCES, WITHOUT, Keys, kind_of
 from dltrain.translate.caffe_params import Param, params_of, share
-from dltrain.translate.caffe_pieces import Assembly, Blob, Field, Piece, Top
+from dltrain.translate.caffe_pieces import Assembly, Blob, Field, Piece, Top, kind_type
 from dltrain.translate.draft import Part
 from dltrain.translate.names import unique
 
@@ -27,6 +28,7 @@ class Lines:
     of: dict[int, list[str]] = field(default_factory=dict)  # piece -> its lines
     params: list[Param] = field(default_factory=list)
     deploy: bool = False  # whether there is a deploy net to go by
+    blobs: dict[str, dict[str, str]] = field(default_factory=dict)  # phase -> their name of a blob at its end -> ours
 
     def blob(self, blob: Blob) -> str:
         """What a blob is called here."""
@@ -40,6 +42,12 @@ class Lines:
         if blob.number > len(kind.tops):
             raise DataError(f"{piece.path}: {piece.where} has {len(piece.layer.all('top'))} tops, one more than there are here")
         return f"{names[0]}.{kind.tops[blob.number - 1]}"
+
+    def name_blobs(self, ends: dict[str, dict[str, Blob]]) -> None:
+        """Keeps what each blob of theirs is called here."""
+        for phase, blobs in ends.items():
+            there = {theirs: blob for theirs, blob in blobs.items() if not isinstance(blob, Top) or blob.piece in self.of}
+            self.blobs[phase] = {theirs: self.blob(blob) for theirs, blob in there.items()}
 
 
 def translate(assembly: Assembly, fields: list[str], deploy: bool, notes: list[str]) -> Lines:
@@ -55,7 +63,7 @@ def translate(assembly: Assembly, fields: list[str], deploy: bool, notes: list[s
         if piece.name != piece.theirs:
             notes.append(f"{piece.where}: is called {piece.name} here")
         lines.of[number] = [piece.name]
-        if piece.type in MANY_LINES or kind_type(piece) in MANY_LINES:
+        if kind_type(piece.layer) in MANY_LINES:
             for _ in piece.layer.all("top")[1:]:
                 lines.of[number].append(unique(piece.name, taken))
                 taken.add(lines.of[number][-1])
@@ -64,11 +72,6 @@ def translate(assembly: Assembly, fields: list[str], deploy: bool, notes: list[s
     share(lines.params, notes)
     rename_loss(lines, notes)
     return lines
-
-
-def kind_type(piece: Piece) -> str:
-    kind = kind_of(piece.layer)
-    return kind.type if kind is not None else ""
 
 
 def cleaned(name: str, type: str) -> str:
@@ -81,33 +84,35 @@ def cleaned(name: str, type: str) -> str:
 def left_out(assembly: Assembly, order: list[int], notes: list[str]) -> list[int]:
     """The order without what is not known here and not needed; DataError where it is needed."""
     pieces, kept = assembly.pieces, list(order)
-    unknown = {number for number in order if pieces[number].keys is None}
+    unknown = [number for number in order if pieces[number].keys is None]
+    out = set(unknown)
+    ends = set(order) - read_by(pieces, order)  # what nobody reads is the net's output: needed where it is known
     while True:
-        read = {blob.piece for number in kept for blob in pieces[number].bottoms if isinstance(blob, Top)}
-        hollow = {number for number in kept if number not in unknown and reads_any(pieces[number], unknown)}
-        idle = [number for number in kept if number not in read and (number in unknown or number in hollow and not judges(pieces[number]))]
+        read = read_by(pieces, kept)
+        idle = [number for number in kept if number not in read
+                and (number in unknown or number not in ends and reads_any(pieces[number], out))]  # fmt: skip
         if not idle:
             break
-        for number in idle:
-            notes.append(f"left out: {pieces[number].where}: {reason(pieces[number], number in unknown)}")
-        unknown |= set(idle)
+        notes += [f"left out: {pieces[number].where}: {reason(pieces[number], number in unknown)}" for number in idle]
+        out |= set(idle)
         kept = [number for number in kept if number not in idle]
-    needed = [pieces[number] for number in kept if number in unknown]
+    needed = [pieces[number] for number in unknown if number in kept or not kept]
     if needed:
         names = ", ".join(piece.where for piece in needed)
         raise DataError(f"{needed[0].path}: not translated: {names}; others need what they make, and there is no such layer here: "
                         "take them out of the prototxt, or put layers that are known in their place")  # fmt: skip
+    if not kept:
+        raise DataError(f"{pieces[0].path if pieces else 'the prototxt'}: has no layers besides those that bring in data")
     return kept
+
+
+def read_by(pieces: list[Piece], numbers: Iterable[int]) -> set[int]:
+    """The pieces that some read."""
+    return {blob.piece for number in numbers for blob in pieces[number].bottoms if isinstance(blob, Top)}
 
 
 def reads_any(piece: Piece, numbers: set[int]) -> bool:
     return any(isinstance(blob, Top) and blob.piece in numbers for blob in piece.bottoms)
-
-
-def judges(piece: Piece) -> bool:
-    """True for a loss or a metric: what it reads is needed."""
-    kind = kind_of(piece.layer)
-    return kind is not None and LAYERS[kind.type].kind != "layer"
 
 
 def reason(piece: Piece, unknown: bool) -> str:
@@ -129,8 +134,6 @@ def put(lines: Lines, number: int, notes: list[str]) -> None:
         bottoms = [name for name in bottoms if name not in lines.fields]
         if not bottoms:
             return
-    if kind.type == "Concat" and len(bottoms) == 1:
-        pass
     if kind.type in ("LSTM", "RNN") and not piece.keys["carry"]:
         exposed = 2 if kind.type == "LSTM" else 1
         bottoms = bottoms if len(bottoms) > 2 + exposed else [*bottoms[:2], "", *bottoms[2:]]
@@ -142,7 +145,8 @@ def put(lines: Lines, number: int, notes: list[str]) -> None:
         for place, (name, bottom) in enumerate(zip(names, bottoms)):
             same = {key: value for key, value in keys.items() if key in ("phase",)}
             lines.parts.append(Part(name, kind.type, keys if place == 0 else same | {"share": names[0]}, [bottom]))
-    lines.params += params_of(names[0], piece.layer, piece.keys, 1 if len(names) > 1 else len(bottoms), notes, piece.where)
+    count = 1 if len(names) > 1 else len(piece.bottoms)
+    lines.params += params_of(names[0], piece.layer, piece.keys, count, notes, piece.where)
 
 
 def weighed(piece: Piece, type: str, notes: list[str]) -> Keys:

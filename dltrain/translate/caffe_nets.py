@@ -6,9 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from dltrain.caffe import hdf5
 from dltrain.caffe.message import Message
 from dltrain.caffe.text import read_text
 from dltrain.caffe.upgrade import upgrade_net, upgrade_solver
+from dltrain.caffe.wire import read_wire
 from dltrain.errors import ConfigError
 from dltrain.translate.caffe_files import Given, Places
 from dltrain.translate.caffe_layers import is_source
@@ -48,7 +50,8 @@ class Nets:
                 found.append(sight(phase, str(one.path), one.net, level or int(told["level"]), {*stages, *told.all("stage")}))
         if self.deploy is not None and self.deploy is not train:
             found.append(sight("deploy", str(self.deploy.path), self.deploy.net, level, stages))
-        return found
+        fed = [one for one in found if any(map(is_source, one.layers))]
+        return fed or found  # a phase without data is none
 
 
 def read_solver(path: Path) -> Message:
@@ -67,8 +70,12 @@ def nets_of(given: Given, solver: Message | None) -> Nets:
     others = [one for one in files if one is not made.deploy]
     if not others and solver is not None:
         others = named(given, solver)
+    if not others and made.deploy is None:
+        others = inside_weights(given)
     if len(others) > 2:
-        raise ConfigError(f"{others[2].path}: is a third net; give one that trains, one that tests and one that is deployed at most")
+        raise ConfigError(
+            f"{others[2].path}: is a third net; give one that trains, one that tests and one that is deployed at most"
+        )
     if len(others) == 2:
         made.train, made.test = in_order(others, solver)
     elif others:
@@ -95,6 +102,18 @@ def named(given: Given, solver: Message) -> list[Theirs]:
     if not found:
         raise ConfigError(f"{given.solver}: names no net; give its prototxt to the import, too")
     return found
+
+
+def inside_weights(given: Given) -> list[Theirs]:
+    """A .caffemodel has its net inside, as it was trained."""
+    for path in given.weights:
+        net = upgrade_net(read_wire(path, "NetParameter")) if not hdf5.looks_like(path) else None
+        if net is not None and any(layer["type"] for layer in net.all("layer")):
+            for layer in net.all("layer"):  # the rules have been applied
+                layer.fields.pop("include", None)
+                layer.fields.pop("exclude", None)
+            return [Theirs(path, net)]
+    return []
 
 
 def in_order(nets: list[Theirs], solver: Message | None) -> tuple[Theirs, Theirs]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dltrain.caffe.message import Message
 from dltrain.caffe.states import keeps
 from dltrain.errors import DataError
+from dltrain.registry import LAYERS
 from dltrain.translate.caffe_layers import Keys, is_source, keys_of, kind_of
+from dltrain.translate.caffe_sources import batches
+from dltrain.translate.yaml_text import without_defaults
 
 PHASES = ("train", "test", "deploy")
 
@@ -55,8 +59,8 @@ class Piece:
     @property
     def where(self) -> str:
         """'conv1' (Convolution, net.prototxt:12)"""
-        line = f"{self.path}:{self.layer.line}" if self.layer.line else self.path
-        return f"'{self.theirs}' ({self.type}, {line})"
+        line = f":{self.layer.line}" if self.layer.line else ""
+        return f"'{self.theirs}' ({self.type}, {Path(self.path).name}{line})"
 
 
 @dataclass
@@ -93,28 +97,29 @@ class Assembly:
     def placed(self, one: Sight) -> list[int]:
         """The pieces of a phase in its order, new ones added."""
         found: list[int] = []
+        sizes = {size for layer in self.sources[one.phase] for size in batches(layer)}
         for layer in one.layers:
             if is_source(layer):
                 continue
             number = self.made.get(id(layer))
+            keys = None if number is not None else keys_or_none(layer, one.path, sizes)
             if number is None:
-                number = self.twin(layer, one, found)
+                number = self.twin(layer, keys, one, found)
             if number is None:
                 number = len(self.pieces)
-                self.pieces.append(Piece(layer, one.path, keys_or_none(layer, one.path), []))
+                self.pieces.append(Piece(layer, one.path, keys, []))
             self.made[id(layer)] = number
             self.pieces[number].phases.append(one.phase)
             found.append(number)
         return found
 
-    def twin(self, layer: Message, one: Sight, taken: list[int]) -> int | None:
+    def twin(self, layer: Message, keys: Keys | None, one: Sight, taken: list[int]) -> int | None:
         """A piece of other phases that is the same layer: by name and type, and by what it says."""
         for number, piece in enumerate(self.pieces):
             same = piece.theirs == layer["name"] and piece.type == layer["type"] and number not in taken
             if not same or one.phase in piece.phases or len(piece.layer.all("bottom")) != len(layer.all("bottom")):
                 continue
-            keys = keys_or_none(layer, one.path)
-            if alike(piece.keys, keys, piece.phases, one.phase):
+            if alike(kind_type(layer), piece.keys, keys, piece.phases, one.phase):
                 adopt(piece, keys)
                 return number
             if one.phase != "deploy" and piece.keys is not None:
@@ -196,26 +201,38 @@ class Assembly:
         return blob
 
 
-def keys_or_none(layer: Message, path: str) -> Keys | None:
+def kind_type(layer: Message) -> str:
+    """The type that a layer is here; "" where it is none."""
+    kind = kind_of(layer)
+    return kind.type if kind is not None else ""
+
+
+def keys_or_none(layer: Message, path: str, sizes: Collection[int]) -> Keys | None:
     """The keys of a layer whose type is known here; DataError where one of its words is not."""
     if kind_of(layer) is None and layer["type"] != "Split":
         return None
     if layer["type"] == "Split":
         return {}
     try:
-        return {key: value for key, value in keys_of(layer).items() if value is not None}
+        keys = {key: value for key, value in keys_of(layer).items() if value is not None}
     except KeyError as error:
-        raise DataError(f"{path}:{layer.line}: layer '{layer['name']}' ({layer['type']}): {error} is not a choice of Caffe's") from None
+        raise DataError(
+            f"{path}:{layer.line}: layer '{layer['name']}' ({layer['type']}): {error} is not a choice of Caffe's"
+        ) from None
+    if kind_type(layer) == "Reshape" and keys["axis"] == 0 and keys["shape"] and keys["shape"][0] in sizes:
+        keys["shape"][0] = 0  # to the very batch size: the batch as it comes
+    return keys
 
 
-def alike(one: Keys | None, other: Keys | None, phases: list[str], phase: str) -> bool:
+def alike(type: str, one: Keys | None, other: Keys | None, phases: list[str], phase: str) -> bool:
     """Whether two layers compute the same.  What BatchNorm does in a phase without a word may also be said."""
     if one is None or other is None:
         return one is other
 
     def plain(keys: Keys, phases: list[str]) -> dict[str, Any]:
         usual = "train" not in phases
-        return {key: value for key, value in keys.items() if key != "use_global_stats" or value != usual}
+        kept = without_defaults(LAYERS.get(type), keys)
+        return {key: value for key, value in kept.items() if key != "use_global_stats" or value != usual}
 
     return plain(one, phases) == plain(other, [phase])
 

@@ -28,6 +28,8 @@ LIKELY = (28, 32, 224, 227, 256, 64, 96, 112, 128, 160, 192, 231, 299, 300, 321,
 def sketched(draft: Draft, judged: bool = False) -> Net | None:
     """The net as far as it can be set up, its losses and metrics left out; None where nothing can be known."""
     kept = [part for part in draft.net if judged or LAYERS[part.type].kind == "layer"]
+    if not kept:
+        return None
     text = yaml_text(replace(draft, net=kept, solver={}, notes=[], rest={}))
     try:
         document = parse(text, "draft")
@@ -70,7 +72,7 @@ def count(part: Part, parts: dict[str, Part]) -> int:
 
 
 # --- labels that fit ---
-def fit_labels(draft: Draft, shapes: dict[str, Shape], deploy: bool, notes: list[str]) -> None:
+def fit_labels(draft: Draft, shapes: dict[str, Shape], deploy: bool) -> None:
     """Puts a line between where scores have idle axes, or labels have axes that Caffe does not mind."""
     for part in list(draft.net):
         at = LABEL_AT.get(part.type)
@@ -94,7 +96,14 @@ def insert(draft: Draft, reader: Part, place: int, word: str, made: Part, deploy
     """A line in front of one that reads it; one for all that read the same."""
     bottom = reader.bottoms[place]
     name = f"{bottom.replace('.', '_')}_{word}"
-    there = next((part for part in draft.net if part.name == name and part.bottoms == [bottom] and part.keys.get("shape") == made.keys.get("shape")), None)
+    there = next(
+        (
+            part
+            for part in draft.net
+            if part.name == name and part.bottoms == [bottom] and part.keys.get("shape") == made.keys.get("shape")
+        ),
+        None,
+    )
     if there is None:
         made.name = unique(name, {part.name for part in draft.net})
         made.bottoms = [bottom]

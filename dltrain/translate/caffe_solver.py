@@ -56,7 +56,11 @@ def policy(said: Message, path: str) -> Keys:
     """lr_policy: {type: step, gamma: 0.1, stepsize: 1000}; fixed goes without saying."""
     kind = str(said["lr_policy"] or "")
     if kind not in POLICIES:
-        what = f"there is no lr_policy '{kind}' in Caffe; {did_you_mean(kind, POLICIES)}" if kind else "has no lr_policy; add lr_policy: \"fixed\""
+        what = (
+            f"there is no lr_policy '{kind}' in Caffe; {did_you_mean(kind, POLICIES)}"
+            if kind
+            else 'has no lr_policy; add lr_policy: "fixed"'
+        )
         raise DataError(f"{path}:{said.lines.get('lr_policy', said.line)}: {what}")
     if kind == "fixed":
         return {}
@@ -99,8 +103,6 @@ def rest_of(said: Message) -> Keys:
 def remarks(said: Message, path: str, tested: bool, notes: list[str]) -> None:
     """What is not translated, or means something else here."""
     count = len(said.all("test_iter"))
-    if count and tested:
-        notes.append(f"{path}: test_iter {said.all('test_iter')[0]}: here the whole of test is scored, whatever its size")
     if count > 1:
         notes.append(f"{path}: {count} test nets; the first is translated")
     if tested and said["test_interval"] <= 0:
@@ -113,8 +115,6 @@ def remarks(said: Message, path: str, tested: bool, notes: list[str]) -> None:
         notes.append(f"{path}: snapshot_after_train: the last state is always saved here")
     if said["debug_info"]:
         notes.append(f"{path}: debug_info is left out: a run that is not finite names the first bad layer by itself")
-    if "snapshot_prefix" in said:
-        notes.append(f"{path}: snapshot_prefix {said['snapshot_prefix']}: snapshots lie in the folder of the run (--runs DIR)")
     if said["device_id"]:
         notes.append(f"{path}: device_id {said['device_id']} is left out; engine.device, or --device, chooses")
     if said["lr_policy"] == "sigmoid" and (said["gamma"] or 0) < 0:

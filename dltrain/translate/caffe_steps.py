@@ -9,7 +9,9 @@ import numpy as np
 
 from dltrain.caffe.blobs import read_mean
 from dltrain.caffe.message import Message
+from dltrain.errors import DltrainError
 from dltrain.translate.caffe_files import Places
+from dltrain.translate.caffe_sources import path_of
 
 Steps = list[Any]
 
@@ -26,7 +28,7 @@ class Side:
 def steps_of(layer: Message, phase: str, side: Side, notes: list[str]) -> Steps:
     """The steps of one data layer in one phase."""
     said, where = layer["transform_param"], f"'{layer['name']}' ({layer['type']})"
-    made: Steps = sized(layer)
+    made: Steps = sized(layer, side)
     made += mean_of(said, side, where, notes)
     made += [{"crop": said["crop_size"]}] if said["crop_size"] else []
     if said["mirror"] and phase == "train":
@@ -37,14 +39,32 @@ def steps_of(layer: Message, phase: str, side: Side, notes: list[str]) -> Steps:
     return made
 
 
-def sized(layer: Message) -> Steps:
-    """new_height and new_width of ImageData, and OpenCV's order of colours."""
+def sized(layer: Message, side: Side) -> Steps:
+    """new_height and new_width of ImageData, else the size of its first picture, which all have; and OpenCV's order of colours."""
     said = layer["image_data_param"]
     if layer["type"] != "ImageData":
         return []
-    height, width = said["new_height"], said["new_width"]
+    height, width = int(said["new_height"]), int(said["new_width"])
+    if not (height and width) and not layer["transform_param"]["crop_size"]:
+        height, width = first_size(layer, side)
     made: Steps = [{"resize": height if height == width else [height, width]}] if height and width else []
     return made + ([{"channels": [2, 1, 0]}] if said["is_color"] else [])
+
+
+def first_size(layer: Message, side: Side) -> tuple[int, int]:
+    """Height and width of the first picture of a list; 0 where it cannot be had."""
+    from dltrain.data.image import read_size
+
+    listed = side.places.find(path_of(layer))
+    if listed is None or not listed.is_file():
+        return 0, 0
+    with open(listed, encoding="utf-8", errors="replace") as file:
+        name = file.readline(1 << 16).rstrip().rpartition(" ")[0]
+    found = side.places.find(f"{layer['image_data_param']['root_folder']}{name}")
+    try:
+        return read_size(found) if found is not None and found.is_file() else (0, 0)
+    except DltrainError:
+        return 0, 0
 
 
 def mean_of(said: Message, side: Side, where: str, notes: list[str]) -> Steps:

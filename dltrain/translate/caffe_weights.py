@@ -35,7 +35,8 @@ def places(lines: Lines) -> dict[int, list[str]]:
 
 def load(lines: Lines, files: list[Path], notes: list[str]) -> dict[str, Any]:
     """The weights of the files by their places; later files override earlier ones, as in Caffe."""
-    where, made = places(lines), {}
+    where = places(lines)
+    made: dict[str, Any] = {}
     pieces = lines.assembly.pieces
     for path in files:
         waiting: dict[str, list[list[Any]]] = {}

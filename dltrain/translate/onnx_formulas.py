@@ -143,9 +143,10 @@ def gelu(net: Graph, at: At, x: Any) -> Blob:
 @node("PRelu")
 def prelu(net: Graph, at: At, x: Any, slope: Any) -> Blob:
     array = constant(slope, "its slope")
-    if array.size == 1:
-        return net("PReLU", blob(x), params={"slope": array.reshape(())}, channel_shared=True)
-    sizes = x.shape[1:2]
+    sizes = blob(x).shape[1:2]
+    if array.size == 1 and len(sizes):
+        net.notes.append("PRelu: one slope for all channels became one each")
+        return net("PReLU", image(x), params={"slope": np.full(sizes, array.reshape(()))})
     if image(x).ndim < 2 or array.shape not in (tuple(sizes), (*sizes, *[1] * (x.ndim - 2)), (1, *sizes, *[1] * (x.ndim - 2))):
         raise Differs(f"a slope of {Shape(array.shape)} for {Shape(x.shape[1:])}: one a channel, or one")
     return net("PReLU", x, params={"slope": array.reshape(-1)})
@@ -168,6 +169,8 @@ def clipped(net: Graph, x: Blob, low: float, high: float) -> Blob:
 def dropout(net: Graph, at: At, x: Any, ratio: Any = None, training: Any = None) -> list[Any]:
     """The mask is not made: nothing is dropped where nothing is trained."""
     share = at.get("ratio", 0.5) if ratio is None else number(ratio, "its ratio")
+    if training is not None and np.any(constant(training, "training_mode")):
+        net.notes.append("Dropout: the file drops always, this net in training")
     return [net("Dropout", blob(x), dropout_ratio=round(share, 7)) if 0 < share < 1 else blob(x), None]
 
 

@@ -108,6 +108,7 @@ class Graph:
         self.node: Any = None
         self.notes: list[str] = []
         self.classes: dict[str, int] = {}  # field -> how many classes it counts
+        self.fixed: int | None = None  # the batch that the file was written for, where it says one
 
     def tops(
         self, kind: str, *bottoms: Blob | float | None, params: Mapping[str, Any] | None = None,
@@ -143,6 +144,8 @@ class Graph:
     # --- the same numbers in another order ---
     def reshape(self, x: Blob, sizes: Sequence[int], batch: int | None = None) -> Blob:
         """Other axes after the batch, of these sizes.  A reshape of a reshape is one, and of nothing none."""
+        if tuple(sizes) == tuple(x.shape[1:]):
+            return moved(x, x.batch if batch is None else batch)
         source = x
         while source.part is not None and source.part.type in ("Reshape", "Flatten") and isinstance(source.part.bottoms[0], Blob):
             source = source.part.bottoms[0]
@@ -151,7 +154,7 @@ class Graph:
             raise Differs(f"{Shape(source.shape[1:])} a sample cannot become {Shape(sizes)}")
         if tuple(sizes) == tuple(source.shape[1:]):
             return moved(source, place)
-        if len(sizes) == 1:
+        if len(sizes) == 1 and source.ndim > 1:
             return self("Flatten", source, batch=place)
         return self("Reshape", source, shape=[0, *sizes], batch=place)
 

@@ -24,7 +24,9 @@ def window(at: At, x: Any, kernel: list[int]) -> tuple[dict[str, list[int]], Pad
     if {len(stride), len(dilation), len(pads) / 2} != {axes} or len(x.shape) != axes + 2 or min([*stride, *dilation, *kernel]) < 1:
         raise Differs(f"a window of {kernel} with strides {stride}, dilations {dilation} and pads {pads} over {Shape(x.shape[2:])}")
     before, after = pads[:axes], pads[axes:]
-    if auto.startswith("SAME"):
+    if auto == "VALID":
+        before, after = [0] * axes, [0] * axes
+    elif auto.startswith("SAME"):
         sizes = zip(x.shape[2:], kernel, stride, dilation)
         total = [max((ceil(n / s) - 1) * s + d * (k - 1) + 1 - n, 0) for n, k, s, d in sizes]
         small, large = [t // 2 for t in total], [t - t // 2 for t in total]
@@ -99,6 +101,8 @@ def pool(net: Graph, at: At, x: Any) -> Any:
     keys, before, after = window(at, x, at.get("kernel_shape", []))
     if max(keys.pop("dilation")) > 1:
         raise Differs("a window of Pooling has no gaps")
+    if any(max(p, q) >= k for p, q, k in zip(before, after, keys["kernel_size"])):
+        raise Differs(f"pads of {before} and {after} around a window of {keys['kernel_size']}")
     sizes = pooled(x, keys, before, after, bool(at.get("ceil_mode")) and at.get("auto_pad", "NOTSET") == "NOTSET")
     both, rounding = fitting(x, keys, before, sizes)
     inner = x
@@ -223,7 +227,8 @@ def blocks(net: Graph, at: At, x: Any) -> Blob:
     if at["op"] == "SpaceToDepth":
         if h % b or w % b:
             raise Differs(f"blocks of {b} in {Shape(x.shape[1:])}")
-        y = net.permute(net.reshape(x, [c, h // b, b, w // b, b]), [0, 3, 5, 1, 2, 4], 0)
+        order = [0, 3, 5, 1, 2, 4] if at.get("mode", "DCR") == "DCR" else [0, 1, 3, 5, 2, 4]
+        y = net.permute(net.reshape(x, [c, h // b, b, w // b, b]), order, 0)
         return net.reshape(y, [c * b * b, h // b, w // b])
     if c % (b * b):
         raise Differs(f"blocks of {b} in {Shape(x.shape[1:])}")

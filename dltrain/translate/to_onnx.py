@@ -26,7 +26,7 @@ def export(
 ) -> None:  # fmt: skip
     """dltrain export onnx RUN|CONFIG -o FILE"""
     need_onnx()
-    check_out(out)
+    check_words(out, batch)
     made = trained(path, weights, settings, console)
     try:
         console.note(f"weights {made.file}")
@@ -37,8 +37,7 @@ def export(
         if not judgement.blobs:
             raise ConfigError(f"{path}: nothing is left of the net in phase deploy; name a blob with --blob NAME")
         model, sheet = written(made, judgement.blobs, opset, batch, console)
-        carried = {name: output for name, (output, _) in sheet.carried.items()}
-        for key, value in facts(made, sheet.graph.inputs, judgement.outputs, carried).items():
+        for key, value in facts(made, sheet, judgement.outputs).items():
             model.metadata_props.add(key=key, value=value)
         models.check(model)
         compared = compare(model, made, sheet, judgement.blobs, console)
@@ -48,11 +47,13 @@ def export(
         made.close()
 
 
-def check_out(out: str) -> None:
+def check_words(out: str, batch: str | None) -> None:
     if Path(out).suffix != ".onnx":
         raise ConfigError(f"-o {out}: a model of ONNX ends in .onnx")
     if not Path(out).parent.is_dir():
         raise ConfigError(f"-o {out}: there is no folder {Path(out).parent}")
+    if batch not in (None, "any") and not (batch.isdecimal() and 0 < int(batch) < 2**31):
+        raise ConfigError(f"--batch {batch}: is neither a number of samples nor any")
 
 
 def written(made: Trained, blobs: tuple[str, ...], opset: int, batch: str | None, console: Console) -> tuple[Any, Sheet]:
@@ -89,20 +90,21 @@ def values(made: Trained) -> dict[Tensor, Any]:
 
 def open_traces(net: Net, blobs: tuple[str, ...], own: int) -> tuple[Graph, Graph]:
     """Two graphs for numbers of samples that tell what hangs on these; no larger than the states of a batch."""
-    count = min(max(own, 2), 3)
+    count = min(max(own, 2), 3) if any("@" in name for name in net.store.states) else 3
     try:
-        return trace(net, blobs, count, count), trace(net, blobs, count - 1, count - 1)
+        return trace(net, blobs, count, 9), trace(net, blobs, count - 1, 8)
     except Refusal as refusal:
         raise Fixed(f"a layer ({refusal})") from None
 
 
 def fixed_traces(net: Net, blobs: tuple[str, ...], count: int) -> tuple[Graph, Graph]:
     """The same graph twice; behind a cut, which lets as many samples through as the data want, two numbers of these."""
-    graph = trace(net, blobs, count, 2)
-    return graph, trace(net, blobs, count, 3) if graph.demand.kept else graph
+    graph = trace(net, blobs, count, count + 2)
+    return graph, trace(net, blobs, count, count + 1) if graph.demand.kept else graph
 
 
 def trace(net: Net, blobs: tuple[str, ...], count: int, kept: int) -> Graph:
+    """The deploy graph, as if each cut let `kept` samples through."""
     through: tuple[int, ...] = ()
     graph = net.graph("deploy", (count,), "deploy", blobs, through)
     while graph.cut is not None:

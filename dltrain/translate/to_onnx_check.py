@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Compared:
 def compare(model: Any, made: Trained, sheet: Sheet, outputs: tuple[str, ...], console: Console) -> Compared | None:
     """None where onnxruntime is not there; CheckFailed where the difference is beyond the tolerance."""
     try:
-        import onnxruntime
+        onnxruntime = import_module("onnxruntime")
     except ImportError:
         console.note("not compared with onnxruntime, which is not there: pip install onnxruntime")
         return None
@@ -50,8 +51,8 @@ def compare(model: Any, made: Trained, sheet: Sheet, outputs: tuple[str, ...], c
         theirs = session.run(list(outputs), feeds)
         worst = max(worst, *(apart(name, a, b) for name, a, b in zip(outputs, ours, theirs)))
     if not worst <= TOLERANCE:
-        raise CheckFailed(f"{model.graph.name}: onnxruntime {onnxruntime.__version__} and dltrain differ by {worst:.2g} on {samples}, "
-                          f"which is more than {TOLERANCE:g}; nothing was written")  # fmt: skip
+        raise CheckFailed(f"{model.graph.name}: onnxruntime {onnxruntime.__version__} and dltrain differ by {worst:.2g} on "
+                          f"{samples}, which is more than {TOLERANCE:g}; nothing was written")  # fmt: skip
     return Compared(worst, samples, onnxruntime.__version__)
 
 
@@ -99,6 +100,7 @@ def apart(name: str, a: Any, b: Any) -> float:
         raise CheckFailed(f"{name} is {b.shape} in onnxruntime and {a.shape} in dltrain; nothing was written")
     if not a.size:
         return 0.0
-    both = np.isnan(a) & np.isnan(b)
-    difference = np.where(both | (a == b), 0.0, np.abs(a.astype(np.float64) - b))
+    with np.errstate(invalid="ignore"):
+        alike = (np.isnan(a) & np.isnan(b)) | (a == b)
+        difference = np.where(alike, 0.0, np.abs(a.astype(np.float64) - b))
     return float(np.max(difference) / max(1.0, float(np.max(np.where(np.isfinite(a), np.abs(a), 0)))))

@@ -11,10 +11,11 @@ import numpy as np
 
 from dltrain import __version__
 from dltrain.chain import Link
-from dltrain.judgement import Output
 from dltrain.joined import Joined
+from dltrain.judgement import Output
 from dltrain.source import Source
 from dltrain.tensor import Tensor
+from dltrain.translate.to_onnx_sheet import Sheet
 from dltrain.translate.trained import Trained
 
 ORDERS = {"rgb": "RGB", "bgr": "BGR", "grey": "grey"}
@@ -22,27 +23,27 @@ COLOURED = ("cifar10", "cifar100")  # RGB, though no key of theirs says so
 LONGEST = 64  # numbers that are written as such; more are base64 of little-endian float32
 
 
-def facts(made: Trained, inputs: dict[str, Tensor], outputs: list[Output], carried: dict[str, str]) -> dict[str, str]:
+def facts(made: Trained, sheet: Sheet, outputs: list[Output]) -> dict[str, str]:
     """The metadata: texts, and JSON where there is structure."""
     config = made.config
     said: dict[str, Any] = {
         "version": __version__, "net": config.name, "fingerprint": config.fingerprint,
         "weights": "" if made.file is None else made.file.name,
-        "inputs": {name: of_input(made, name, tensor) for name, tensor in inputs.items()},
+        "inputs": {name: of_input(made, name, sheet.sizes(tensor), tensor) for name, tensor in sheet.graph.inputs.items()},
         "outputs": {output.name: of_output(output) for output in outputs},
         "classes": {name: list(map(str, words)) for name, words in made.names.items()},
-        "carried": carried,
+        "carried": sheet.carried,
     }  # fmt: skip
     return {f"dltrain.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in said.items() if value}
 
 
-def of_input(made: Trained, name: str, tensor: Tensor) -> dict[str, Any]:
+def of_input(made: Trained, name: str, sizes: list[Any], tensor: Tensor) -> dict[str, Any]:
     """The shape and order of what is read, and the steps of phase test that make it."""
     feed = made.config.feed
     source = feed.source.main if isinstance(feed.source, Joined) else feed.source
     links = [link for link in feed.plain_chain.links if link.top == name]
     given = source.fields.get(name)
-    told: dict[str, Any] = {"type": "int64" if tensor.dtype == "index" else "float32", "shape": ["N", *tensor.shape[1:]]}
+    told: dict[str, Any] = {"type": "int64" if tensor.dtype == "index" else "float32", "shape": sizes}
     if name in feed.fields:
         told["source"] = {"type": source.type, "shape": None if given is None else list(given)}
         told["transform"] = [step(made, link) for link in links]

@@ -18,7 +18,9 @@ OPERATORS: dict[type, str] = {
     ast.Lt: "Less", ast.LtE: "LessOrEqual", ast.Gt: "Greater", ast.GtE: "GreaterOrEqual", ast.Eq: "Equal",
 }  # fmt: skip
 FUNCTIONS = {"exp": "Exp", "log": "Log", "tanh": "Tanh", "sqrt": "Sqrt", "abs": "Abs"}
-SAME = {ast.Add: (0.0, 0.0), ast.Sub: (None, 0.0), ast.Mult: (1.0, 1.0), ast.Div: (None, 1.0), ast.Pow: (None, 1.0)}
+NOTHING: dict[type, tuple[float | None, float]] = {  # the number that changes nothing, on the left and on the right
+    ast.Add: (0.0, 0.0), ast.Sub: (None, 0.0), ast.Mult: (1.0, 1.0), ast.Div: (None, 1.0), ast.Pow: (None, 1.0),
+}  # fmt: skip
 
 
 # --- formulas that ONNX has ---
@@ -67,7 +69,7 @@ def elementwise(
     elif formula.function is LAYERS["GELU"].f and s.opset >= 20:
         s.node("Gelu", xs, y, approximate="tanh")
     else:
-        values = [*map(s.name, xs), *constants]
+        values: list[Number] = [*map(s.name, xs), *constants]
         result = Tree(s, dict(zip(formula.arguments, values))).result(formula)
         whole = s.number(result) if isinstance(result, float) else result
         if isinstance(result, float) or whole in values:
@@ -124,7 +126,7 @@ class Tree:
     def pair(self, kind: type, a: Number, b: Number) -> Number:
         if isinstance(a, float) and isinstance(b, float):
             return float(ARITHMETIC[kind](a, b))
-        left, right = SAME[kind]
+        left, right = NOTHING[kind]
         if a == left:
             return b
         return a if b == right else self.node(OPERATORS[kind], a, b)

@@ -34,10 +34,10 @@ def recurrent(
     ends: list[list[str]] = [[] for _ in range(count)]
     for level in range(len(stack.ends) // stack.ways):
         parts = stack.ends[level * stack.ways : (level + 1) * stack.ways]
-        starts = [None if states is None else portion(stack, states, level) for states in firsts]
+        starts = [None if each is None else portion(stack, each, level) for each in firsts]
         below, last = (operator if stack.plain else scans)(stack, parts, below, starts)
-        for to, value in zip(ends, last):
-            to.append(value)
+        for states, value in zip(ends, last):
+            states.append(value)
     out_of_time(s, below, time, y)
     for values, to, carry in zip(ends, (state, cell), (carried, carried_cell)):
         finish(stack, values, to, carry)
@@ -68,7 +68,7 @@ def first(stack: Stack, carried: Tensor | None, given: Tensor | None) -> str | N
         role = carried.name.rpartition(".")[2].split("@")[0]
         name = s.names[carried] = s.fresh(f"{s.call.layer}.{role}.before")
         s.inputs[name] = s.typed(carried)
-        s.carried[name] = f"{s.call.layer}.{role}.after", tuple(carried.shape)
+        s.carried[name] = s.fresh(f"{s.call.layer}.{role}.after")
     elif given is None:
         return None
     value = s.name(carried or given)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def finish(stack: Stack, values: list[str], to: Tensor | None, carried: Tensor |
     if to is not None:
         s.turned(joined, (1, 0, 2), to) if several else s.shaped(joined, [-1, stack.size], to)
     if carried is not None:
-        name, _ = s.carried[s.names[carried]]
+        name = s.carried[s.names[carried]]
         turned = s.turned(joined, (1, 0, 2)) if several else s.shaped(joined, [-1, 1, stack.size])
         s.node("Identity", [turned], name)
         s.outputs[name] = s.typed(carried)
@@ -102,7 +102,9 @@ def operator(stack: Stack, parts: list[str], below: str, starts: list[str | None
     s, cell, h = stack.s, stack.cell, stack.size
     packed = [pack(stack, end) for end in parts]
     label = f"{s.call.layer}.{{}}{parts[0]}"
-    w, r, b = (s.constant(label.format(role), np.stack([each[role] for each in packed])) for role in ("weight_x", "weight_h", "bias"))
+    w, r, b = (
+        s.constant(label.format(role), np.stack([each[role] for each in packed])) for role in ("weight_x", "weight_h", "bias")
+    )
     inputs: list[str | None] = [below, w, r, b, None, *starts]
     keys: dict[str, Any] = {"hidden_size": h, "direction": "forward" if stack.ways == 1 else "bidirectional"}
     if packed[0]["weight_c"] is not None:

@@ -110,7 +110,10 @@ def scan(stack: Stack, end: str, way: int, a: str, keep: str | None, first: list
             rest = s.node("Sub", [s.number(1.0), counts])
             after = [s.node("Add", [s.node("Mul", [counts, new]), s.node("Mul", [rest, old])]) for new, old in zip(after, before)]
         tops = [s.node("Identity", [state]) for state in (*after, after[0])]
-    infos = [[helper.make_tensor_value_info(name, s.onnx.TensorProto.FLOAT, None) for name in names] for names in ([*given, *each], tops)]
+    infos = [
+        [helper.make_tensor_value_info(name, s.onnx.TensorProto.FLOAT, None) for name in names]
+        for names in ([*given, *each], tops)
+    ]
     body = helper.make_graph(nodes, s.fresh(f"{s.call.layer}/step"), *infos)
     made = [s.fresh(f"{s.call.layer}/Scan") for _ in tops]
     ways = {"scan_input_directions": [way] * len(seen), "scan_output_directions": [way]}

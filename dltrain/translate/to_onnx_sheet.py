@@ -69,7 +69,7 @@ class Sheet:
         self.constants: dict[str, Any] = {}
         self.inputs: dict[str, tuple[Any, list[Any]]] = {}  # name -> type and shape
         self.outputs: dict[str, tuple[Any, list[Any]]] = {}
-        self.carried: dict[str, tuple[str, tuple[int, ...]]] = {}  # input -> the output that goes on in it, and our shape
+        self.carried: dict[str, str] = {}  # input -> the output that goes on in it in the next run
         self.done: set[Call] = set()
         for name, tensor in graph.inputs.items():
             self.names[tensor] = name
@@ -171,17 +171,17 @@ class Sheet:
         return self.constant(f"sizes {' '.join(map(str, values))}", np.array(values, np.int64))
 
     # --- nodes ---
-    def node(self, kind: str, inputs: Sequence[Value | None], out: Value | Sequence[Value] | None = None, **attributes: Any) -> str:
-        """Adds a node; returns the name of its first output.  `out` is the tensor it makes, or several; None for a step between."""
-        outs = list(out) if isinstance(out, (list, tuple)) else [out]
+    def node(self, kind: str, inputs: Sequence[Value | None], out: Value | list[Any] | None = None, **keys: Any) -> str:
+        """Adds a node; returns the name of its first output.  `out` is what it makes, or several; None for a step between."""
+        outs: list[Any] = out if isinstance(out, list) else [out]
         label = f"{self.call.layer}/{kind}"
-        made = [self.named(o) if isinstance(o, Tensor) else self.fresh(label) if o is None else o for o in outs]
+        made: list[str] = [self.named(o) if isinstance(o, Tensor) else self.fresh(label) if o is None else o for o in outs]
         blob = isinstance(outs[0], Tensor) and self.is_blob(outs[0])
         names = ["" if value is None else self.name(value) for value in inputs]
         while names and not names[-1]:
             names.pop()
         name = made[0] if blob or made[0].startswith(label) else self.fresh(label)
-        self.nodes.append(self.onnx.helper.make_node(kind, names, made, name=name, **attributes))
+        self.nodes.append(self.onnx.helper.make_node(kind, names, made, name=name, **keys))
         return made[0]
 
     def alias(self, tensor: Tensor, value: Value) -> None:

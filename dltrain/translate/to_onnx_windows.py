@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from dltrain.ops.reference.pooling import divisor, numbers, starts
+from dltrain.ops.reference.pooling import numbers
 from dltrain.ops.window import Window
 from dltrain.tensor import Tensor
 from dltrain.translate.to_onnx_sheet import Sheet, Unsayable, Value, says
@@ -16,31 +17,26 @@ from dltrain.translate.to_onnx_values import bias_after
 LOWEST = float(np.finfo(np.float32).min)
 
 
-def geometry(window: Window, before: tuple[int, ...], after: tuple[int, ...]) -> dict[str, Any]:
+def geometry(window: Window, before: Sequence[int], after: Sequence[int]) -> dict[str, Any]:
     return {"kernel_shape": list(window.kernel), "strides": list(window.stride), "pads": [*before, *after]}
 
 
-def behind(window: Window, x: Tensor, y: Tensor) -> tuple[int, ...]:
-    """How far the last window reaches beyond the image on each axis: what Caffe's rounding up hangs over included."""
-    axes = zip(x.shape[2:], y.shape[2:], window.kernel, window.stride, window.pad, strict=True)
+def behind(window: Window, sizes: Sequence[int], outputs: Sequence[int], pad: Sequence[int]) -> tuple[int, ...]:
+    """How far the last window reaches beyond an image on each axis: what Caffe's rounding up hangs over included."""
+    axes = zip(sizes, outputs, window.kernel, window.stride, pad, strict=True)
     return tuple(max((o - 1) * s + k - n - p, 0) for n, o, k, s, p in axes)
 
 
-def bordered(s: Sheet, x: Value, rank: int, before: tuple[int, ...], after: tuple[int, ...], value: float = 0.0) -> str:
+def bordered(s: Sheet, x: Value, before: tuple[int, ...], after: tuple[int, ...], value: float = 0.0) -> str:
     if not any(before + after):
         return s.name(x)
-    pads = s.ints([0, 0, *before, *[0] * (rank - len(before) - 2), 0, 0, *after])
+    pads = s.ints([0, 0, *before, 0, 0, *after])
     return s.node("Pad", [x, pads, s.number(value)] if value else [x, pads], mode="constant")
 
 
 def is_whole(window: Window, x: Tensor, y: Tensor) -> bool:
     """True for global pooling: there is one window, the image."""
     return window.kernel == tuple(x.shape[2:]) and not any(window.pad) and y.shape[2:].count(1) == len(window.kernel)
-
-
-def fits(window: Window, *pads: tuple[int, ...]) -> bool:
-    """True where padding is smaller than the window, as ONNX wants it."""
-    return all(p < k for each in pads for p, k in zip(each, window.kernel, strict=True))
 
 
 # --- products ---
@@ -63,7 +59,7 @@ def im2col(s: Sheet, x: Tensor, y: Tensor, window: Window) -> None:
 
 
 def patches(
-    s: Sheet, x: Value, channels: int, window: Window, before: tuple[int, ...], after: tuple[int, ...], out: Tensor | None = None
+    s: Sheet, x: Value, channels: int, window: Window, before: Sequence[int], after: Sequence[int], out: Tensor | None = None
 ) -> str:
     """(N, C taps, ...): each tap of the window as a filter that lets one place through."""
     taps = np.eye(window.area, dtype=np.float32).reshape(window.area, 1, *window.kernel)
@@ -85,23 +81,37 @@ def local_conv(s: Sheet, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor, wind
 
 
 # --- pooling ---
+def slide(
+    s: Sheet, kind: str, x: Value, sizes: Sequence[int], y: Tensor, window: Window, pad: tuple[int, ...], value: float,
+    out: Tensor | None, **more: Any,
+) -> str:  # fmt: skip
+    """A pooling node.  Windows beside the image, which only stand there because Caffe rounds up, are put behind it as `value`."""
+    outputs = y.shape[2:]
+    seeing = [min(o, (n - 1 + p) // step + 1) for n, o, p, step in zip(sizes, outputs, pad, window.stride, strict=True)]
+    beside = [o - inner for o, inner in zip(outputs, seeing)]
+    keys = geometry(window, pad, behind(window, sizes, seeing, pad)) | more
+    if not any(beside):
+        return s.node(kind, [x], out, **keys)
+    pads = s.ints([0] * (len(y.shape) + 2) + beside)
+    return s.node("Pad", [s.node(kind, [x], **keys), pads, s.number(value)], out, mode="constant")
+
+
 @says("max_pool")
 def max_pool(s: Sheet, x: Tensor, y: Tensor, winner: Tensor, window: Window) -> None:
     """winner: of ONNX a place in the whole tensor, of ours in the plane."""
-    after, read = behind(window, x, y), s.is_read(winner)
-    if is_whole(window, x, y) and not read:
-        s.node("GlobalMaxPool", [x], y)
-    elif fits(window, after):
-        index = s.fresh(f"{y.name}/Indices")
-        s.node("MaxPool", [x], [y, index] if read else y, **geometry(window, window.pad, after))
-        if read:
-            s.alias(winner, s.node("Mod", [index, s.constant(f"plane {prod(x.shape[2:])}", prod(x.shape[2:]))]))
-    elif read:
+    sizes = x.shape[2:]
+    if not s.is_read(winner):
+        if is_whole(window, x, y):
+            s.node("GlobalMaxPool", [x], y)
+        else:
+            slide(s, "MaxPool", x, sizes, y, window, window.pad, LOWEST, y)
+        return
+    after = behind(window, sizes, y.shape[2:], window.pad)
+    if any(a >= k for a, k in zip(after, window.kernel)):
         raise Unsayable("a window beside the image has no winner")
-    else:
-        none = (0,) * len(after)
-        wide = bordered(s, x, len(x.shape), window.pad, after, LOWEST)
-        s.node("MaxPool", [wide], y, **geometry(window, none, none))
+    index = s.fresh(f"{y.name}/Indices")
+    s.node("MaxPool", [x], [y, index], **geometry(window, window.pad, after))
+    s.alias(winner, s.node("Mod", [index, s.constant(f"plane {prod(sizes)}", prod(sizes))]))
 
 
 @says("winner_mask")
@@ -112,30 +122,20 @@ def winner_mask(s: Sheet, x: Tensor, winner: Tensor, mask: Tensor) -> None:
 @says("mean_pool")
 def mean_pool(s: Sheet, x: Tensor, y: Tensor, window: Window) -> None:
     """The divisor counts padding and not what hangs over: zeros put there beforehand count, ONNX's own padding need not."""
-    after = behind(window, x, y)
-    over = tuple(max(a - p, 0) for a, p in zip(after, window.pad))
-    none = (0,) * len(after)
+    sizes, pad = tuple(x.shape[2:]), window.pad
     if is_whole(window, x, y):
         s.node("GlobalAveragePool", [x], y)
-    elif not any(over):
-        s.node("AveragePool", [x], y, **geometry(window, window.pad, after), count_include_pad=int(any(window.pad)))
-    elif fits(window, over):
-        wide = bordered(s, x, len(x.shape), window.pad, window.pad)
-        s.node("AveragePool", [wide], y, **geometry(window, none, over), count_include_pad=0)
+    elif all(a <= p for a, p in zip(behind(window, sizes, y.shape[2:], pad), pad)):
+        slide(s, "AveragePool", x, sizes, y, window, pad, 0.0, y, count_include_pad=int(any(pad)))
     else:
-        share = np.empty((1, 1, *y.shape[2:]), np.float32)
-        for place, first in starts(window, y):
-            share[:, :, *place] = window.area / max(divisor(first, window, x.shape[2:]), 1)
-        wide = s.node("AveragePool", [bordered(s, x, len(x.shape), window.pad, after)], **geometry(window, none, none))
-        s.node("Mul", [wide, s.constant(f"{y.name}/shares", share)], y)
+        wide = tuple(n + 2 * p for n, p in zip(sizes, pad))
+        slide(s, "AveragePool", bordered(s, x, pad, pad), wide, y, window, (0,) * len(pad), 0.0, y, count_include_pad=0)
 
 
 def sums(s: Sheet, x: Value, of: Tensor, y: Tensor, window: Window, out: Tensor | None = None) -> str:
     """The sum over each window, for x of the shape of `of`."""
-    after = behind(window, of, y)
-    padded = bordered(s, x, len(of.shape), window.pad, after)
-    none = (0,) * len(after)
-    return s.node("Mul", [s.node("AveragePool", [padded], **geometry(window, none, none)), s.number(float(window.area))], out)
+    mean = slide(s, "AveragePool", x, of.shape[2:], y, window, window.pad, 0.0, None, count_include_pad=1)
+    return s.node("Mul", [mean, s.number(float(window.area))], out)
 
 
 @says("sum_pool")
@@ -145,12 +145,11 @@ def sum_pool(s: Sheet, x: Tensor, y: Tensor, window: Window) -> None:
 
 @says("lp_pool")
 def lp_pool(s: Sheet, x: Tensor, y: Tensor, window: Window, p: float) -> None:
-    after = behind(window, x, y)
-    if p == int(p) and fits(window, after):
-        s.node("LpPool", [x], y, p=int(p), **geometry(window, window.pad, after))
-        return
-    powers = s.node("Pow", [s.node("Abs", [x]), s.number(p)])
-    s.node("Pow", [sums(s, powers, x, y, window), s.number(1 / p)], y)
+    if p == int(p):
+        slide(s, "LpPool", x, x.shape[2:], y, window, window.pad, 0.0, y, p=int(p))
+    else:
+        powers = s.node("Pow", [s.node("Abs", [x]), s.number(p)])
+        s.node("Pow", [sums(s, powers, x, y, window), s.number(1 / p)], y)
 
 
 @says("lse_pool")
@@ -164,7 +163,8 @@ def lse_pool(s: Sheet, x: Tensor, y: Tensor, window: Window, beta: float) -> Non
         total = s.reduce("ReduceLogSumExp", steeper, range(2, len(x.shape)))
     else:
         none = (0,) * len(window.kernel)
-        wide = bordered(s, steeper, len(x.shape), window.pad, behind(window, x, y), -1e30)
+        after = behind(window, x.shape[2:], y.shape[2:], window.pad)
+        wide = bordered(s, steeper, window.pad, after, -1e30)
         each = s.shaped(patches(s, wide, x.shape[1], window, none, none), [0, x.shape[1], window.area, *y.shape[2:]])
         total = s.reduce("ReduceLogSumExp", each, [2], keep=False)
     mean = s.node("Sub", [total, s.constant(f"{y.name}/log count", np.log(count))])

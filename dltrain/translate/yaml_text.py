@@ -18,6 +18,7 @@ from dltrain.translate.draft import Draft, Part
 from dltrain.wiring import Roles
 
 WIDTH = 130
+COLUMN = 105  # where notes begin at the latest
 SAID = ("pool", "operation")  # what a layer does: written even where it is the default
 BEHIND = ("loss_weight", "phase", "propagate_down", "param", "share")  # keys of any line, written after the bottoms
 UNSURE = ("arrays", "csv", "hdf5", "lmdb", "pairs", "triplets", "generated")  # sources whose first field the files tell
@@ -117,15 +118,13 @@ def line(part: Part, words: list[str], name: int, kind: int) -> list[str]:
 
 
 def noted(lines: list[tuple[list[str], str]]) -> list[str]:
-    """Rows with the notes behind them, those of neighbours in a column."""
+    """Rows with the notes behind them in a column, which only long rows leave."""
+    lengths = [len(made[-1]) for made, note in lines if note]
+    column = max([length for length in lengths if length <= COLUMN] or lengths or [0])
     rows: list[str] = []
-    for number, (made, note) in enumerate(lines):
-        if note:
-            start = next((n + 1 for n in range(number, -1, -1) if not lines[n][1]), 0)
-            end = next((n for n in range(number, len(lines)) if not lines[n][1]), len(lines))
-            column = max(len(other[-1]) for other, _ in lines[start:end])
-            made = [*made[:-1], f"{made[-1]:<{column}}  # {' '.join(visible(word) for word in note.split())}"]
-        rows += made
+    for made, note in lines:
+        words = f"{made[-1]:<{column}}  # {' '.join(visible(word) for word in note.split())}" if note else made[-1]
+        rows += [*made[:-1], words]
     return rows
 
 
@@ -174,19 +173,14 @@ def default_of(field: Any) -> Any:
 
 
 def same(value: Any, default: Any) -> bool:
-    """True for a default as a config would say it: a list of one as its item, a whole number as a float."""
-    given = plain(value)
-    held = plain(default)
+    """True for a default as a config would say it: a list of one as its item, a whole number for a float, 16 bits or 32."""
+    given, held = plain(value), plain(default)
     if isinstance(held, list) and not isinstance(given, list):
         given = [given]
-    return bool(repr(number(given)) == repr(number(held)))
-
-
-def number(value: Any) -> Any:
-    """Whole numbers as floats, lists of numbers alike: 1 is 1.0, and true is not."""
-    if isinstance(value, list):
-        return [number(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    try:
+        return held is not MISSING and flow(given) == flow(held)
+    except (TypeError, ValueError):  # a default that no config can say
+        return False
 
 
 # --- values ---

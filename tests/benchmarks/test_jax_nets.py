@@ -14,7 +14,8 @@ pytest.importorskip("jax", reason="needs pip install jax")
 
 
 @pytest.mark.parametrize(
-    ("name", "phase"), [("lenet", "train"), ("cifar10_quick", "train"), ("resnet20", "train"), ("resnet20", "test"), ("lstm", "train")]
+    ("name", "phase"),
+    [("lenet", "train"), ("cifar10_quick", "train"), ("resnet20", "train"), ("resnet20", "test"), ("lstm", "train")],
 )
 def test_the_losses_of_jax_are_ours(name, phase):
     bench = replace(NETS[name], batch=(4, *NETS[name].batch[1:]))

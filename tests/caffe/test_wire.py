@@ -105,9 +105,14 @@ def test_what_is_refused(hexadecimal: str, message: str) -> None:
 
 def test_a_file_of_empty_messages_is_refused_before_it_fills_the_memory(monkeypatch: Any) -> None:
     monkeypatch.setattr(wire, "MOST", 1000)
-    for content in ("a20600" * 1001, "1a00" * 1001, "2001" * 1001, "22 8808" + "01" * 1032):
+    for content in ("a20600" * 1001, "1a00" * 1001, "2001" * 1001, "22 8808" + "01" * 1032, "a80900" * 1001):
         with pytest.raises(DataError, match="there are more than 1,000 values, arrays apart; no file of Caffe has"):
             parsed(content)
+
+
+def test_a_message_in_too_many_pieces_is_refused() -> None:
+    with pytest.raises(DataError, match="'transform_param' is the last of more than 1,000 pieces of messages"):
+        parsed("a206 02 1801" * 1002, "LayerParameter")  # 100 is transform_param here
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -33,7 +33,9 @@ def given_of(name: str, row: int) -> tuple[Layer, list[Shape]]:
     return LAYERS[name](**keys), [Shape(shape, getattr(shape, "dtype", "float")) for shape in shapes]
 
 
-def differs(layer: Layer, shapes: list[Shape], xs: Any, params: Any, other: list[Shape] | None = None, opset: int = 17) -> list[str]:
+def differs(
+    layer: Layer, shapes: list[Shape], xs: Any, params: Any, other: list[Shape] | None = None, opset: int = 17
+) -> list[str]:
     """Holds the tops against onnxruntime's; returns the kinds of nodes."""
     alone = Alone(layer, shapes)
     model = alone.model(alone if other is None else Alone(layer, other), params, opset)
@@ -75,7 +77,9 @@ def test_the_number_of_samples_is_free(name: str, row: int) -> None:
 
 
 @pytest.mark.parametrize("opset", [18, 20, 21])
-@pytest.mark.parametrize("name", ["BatchNorm", "GELU", "GroupNorm", "LRN", "LayerNorm", "MVN", "Maxout", "Pooling", "Reduction", "SPP", "Slice"])
+@pytest.mark.parametrize(
+    "name", ["BatchNorm", "GELU", "GroupNorm", "LRN", "LayerNorm", "MVN", "Maxout", "Pooling", "Reduction", "SPP", "Slice"]
+)
 def test_later_operators_say_the_same(name: str, opset: int) -> None:
     for row in range(len(BOTTOMS[name])):
         layer, shapes = given_of(name, row)
@@ -94,7 +98,9 @@ def test_what_is_drawn_cannot_be_drawn_for_any_number_of_samples(name: str, row:
 def test_a_layer_with_arithmetic_of_its_own_is_refused_by_name() -> None:
     layer, shapes = given_of(*OWN_OPS[0])
     alone = Alone(layer, shapes)
-    with pytest.raises(ConfigError, match=r"layer 'it' \(Python\): nothing in ONNX does what users_sine does; export what is before"):
+    with pytest.raises(
+        ConfigError, match=r"layer 'it' \(Python\): nothing in ONNX does what users_sine does; export what is before"
+    ):
         alone.model(alone, {})
 
 
@@ -104,7 +110,7 @@ WINDOWS = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(0, 3), st.
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["max", "mean", "sum", "lp", "stochastic"]), st.sampled_from(["ceil", "floor"]), WINDOWS, WINDOWS)
 def test_pooling_hangs_over_as_in_caffe(pool: str, rounding: str, rows: Any, columns: Any) -> None:
     kernel, stride, pad, size = zip(rows, columns)
@@ -135,15 +141,17 @@ def test_the_mean_divides_by_what_caffe_divides_by() -> None:
     assert pooled(line, ["AveragePool"], pool="mean", kernel_size=(3,), stride=(2,)).tolist() == [[[2, 4, 5.5]]]
     hanging = pooled(line, ["Pad", "AveragePool"], pool="mean", kernel_size=(4,), stride=(3,), pad=(1,))
     np.testing.assert_allclose(hanging, [[[6 / 4, 18 / 4, 6 / 2]]], rtol=1e-6)
-    assert pooled(line, ["Pad", "AveragePool", "Mul"], pool="mean", kernel_size=(1,), stride=(3,), round="ceil").tolist() == [[[1, 4, 0]]]
+    assert pooled(line, ["AveragePool", "Pad"], pool="mean", kernel_size=(1,), stride=(3,), round="ceil").tolist() == [
+        [[1, 4, 0]]
+    ]
 
 
 def test_a_maximum_beside_the_image_is_the_lowest_number() -> None:
     low = float(np.finfo(np.float32).min)
     layer = LAYERS["Pooling"](kernel_size=(1,), stride=(3,))
     alone = Alone(layer, [Shape((1, 1, 6))])
-    alone.graph.calls.pop()  # nobody asks for the mask
-    alone.tops.pop()
+    calls = alone.graph.calls
+    del calls[1], alone.tops[1], alone.graph.blobs["y1"]  # nobody asks for the mask
     made = alone.model(alone, {})
     assert run(made, {"x0": np.arange(6.0).reshape(1, 1, 6)})[0].tolist() == [[[0, 3, low]]]
 

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dltrain.ops.signature import OPS, Call
 from dltrain.tensor import Tensor
 
 
+class Flow:
+    """Calls in their order, and who reads and who writes each tensor; some calls may be replaced by others in their place."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        self.places: dict[Call, tuple[int, ...]] = {}
+        self.reading: dict[Tensor, set[Call]] = {}
+        self.writing: dict[Tensor, set[Call]] = {}
+        for number, call in enumerate(calls):
+            self.add(call, (number,))
+
+    def add(self, call: Call, place: tuple[int, ...]) -> None:
+        self.places[call] = place
+        for known, tensors in ((self.reading, call.reads()), (self.writing, call.writes())):
+            for tensor in tensors:
+                known.setdefault(tensor, set()).add(call)
+
+    def replace(self, new: dict[Call, list[Call]]) -> None:
+        for call, pieces in new.items():
+            place = self.places.pop(call)
+            for known, tensors in ((self.reading, call.reads()), (self.writing, call.writes())):
+                for tensor in tensors:
+                    known[tensor].discard(call)
+            for number, piece in enumerate(pieces):
+                self.add(piece, (*place, number))
+
+    def ordered(self, calls: Iterable[Call]) -> list[Call]:
+        return sorted(calls, key=self.places.__getitem__)
+
+    def of(self, name: str) -> list[Call]:
+        """The calls of this op."""
+        return self.ordered(call for call in self.places if call.op.name == name)
+
+    def readers(self, tensor: Tensor | None) -> list[Call]:
+        return [] if tensor is None else self.ordered(self.reading.get(tensor, ()))
+
+    def writer(self, tensor: Tensor) -> Call | None:
+        """The first of those that write it."""
+        return next(iter(self.ordered(self.writing.get(tensor, ()))), None)
+
+    def activations(self) -> list[Call]:
+        """Formulas of one tensor, on the way forward."""
+        return [call for call in self.of("elementwise") if call.way == "forward" and len(call.args["xs"]) == 1]
+
+    def unpooling(self, pool: Call) -> Call | None:
+        """The call that sends the gradient back to the winners of this one."""
+        return next((call for call in self.readers(pool.args["winner"]) if call.op.name == "max_pool_dx"), None)
+
+
 def fuse(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     """Rewrites the calls; each rewrite leaves all values that anybody reads as they were (to rounding)."""
+    flow = Flow(calls)
     for rewrite in (pool_before_activation, pooled_convolutions, activated_convolutions, joined_gradients, activated_norms):
-        calls = rewrite(calls, keep)
-    return calls
-
-
-def readers(calls: list[Call], tensor: Tensor | None) -> list[Call]:
-    return [call for call in calls if tensor is not None and tensor in call.reads()]
-
-
-def writer(calls: list[Call], tensor: Tensor) -> Call | None:
-    return next((call for call in calls if tensor in call.writes()), None)
+        rewrite(flow, keep)
+    return flow.ordered(flow.places)
 
 
 def made(name: str, like: Call, **args: object) -> Call:
@@ -30,23 +73,21 @@ def planar(*tensors: Tensor | None) -> bool:
     return all(tensor is None or len(tensor.shape) == 4 for tensor in tensors)
 
 
-def pool_before_activation(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+def pool_before_activation(flow: Flow, keep: set[Tensor]) -> None:
     """max_pool(f(x)) = f(max_pool(x)) for an f that never falls: the activation then works on the pooled image only.
 
     Backward alike: f's gradient is taken at the winners, from the pooled values.
     """
-    for pool in [call for call in calls if call.op.name == "max_pool"]:
-        act = writer(calls, pool.args["x"])
+    for pool in flow.of("max_pool"):
+        act = flow.writer(pool.args["x"])
         if act is None or act.op.name != "elementwise" or not act.args["monotone"] or len(act.args["xs"]) != 1 or gaps(pool):
             continue
         x, y, z = act.args["xs"][0], act.args["y"], pool.args["y"]
-        back = [call for call in readers(calls, y) if call is not pool]
-        unpool = next(
-            (call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None
-        )
-        if any(call is not unpool for call in readers(calls, pool.args["winner"])):
+        back = [call for call in flow.readers(y) if call is not pool]
+        unpool = flow.unpooling(pool)
+        if any(call is not unpool for call in flow.readers(pool.args["winner"])):
             continue  # somebody looks at the winners themselves
-        if y in keep or len(readers(calls, x)) != 1 or len(back) > 1 or bool(back) != bool(unpool):
+        if y in keep or len(flow.readers(x)) != 1 or len(back) > 1 or bool(back) != bool(unpool):
             continue
         pooled = Tensor(f"{z.name} before {act.layer}", z.shape)
         new = {
@@ -63,9 +104,7 @@ def pool_before_activation(calls: list[Call], keep: set[Tensor]) -> list[Call]:
             swapped = tuple({y: z, unpool.args["dx"]: dz}.get(tensor, tensor) for tensor in df.args["xs"])
             new[unpool] = [made("elementwise", df, **{**df.args, "xs": swapped, "y": slope})]
             new[df] = [made("max_pool_dx", unpool, dy=slope, winner=pool.args["winner"], dx=df.args["y"])]
-        new[act] = []
-        calls = [piece for call in calls for piece in new.get(call, [call])]
-    return calls
+        flow.replace({**new, act: []})
 
 
 def gaps(pool: Call) -> bool:
@@ -74,90 +113,66 @@ def gaps(pool: Call) -> bool:
     return any(s > k for s, k in zip(window.stride, window.kernel, strict=True))
 
 
-def pooled_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+def pooled_convolutions(flow: Flow, keep: set[Tensor]) -> None:
     """conv then max_pool is one call, and so are their gradients: the image between is never stored."""
-    for pool in [call for call in calls if call.op.name == "max_pool"]:
-        conv = writer(calls, pool.args["x"])
+    for pool in flow.of("max_pool"):
+        conv = flow.writer(pool.args["x"])
         if conv is None or conv.op.name != "conv" or not planar(conv.args["x"]) or pool.args["x"] in keep or gaps(pool):
             continue
-        if readers(calls, conv.args["y"]) != [pool]:
+        if flow.readers(conv.args["y"]) != [pool]:
             continue
-        new = {
-            conv: [],
-            pool: [
-                made(
-                    "conv_max_pool",
-                    conv,
-                    **{**conv.args, "y": pool.args["y"], "winner": pool.args["winner"], "pool": pool.args["window"]},
-                )
-            ],
-        }
-        unpool = next(
-            (call for call in calls if call.op.name == "max_pool_dx" and call.args["winner"] is pool.args["winner"]), None
-        )
+        own = {"y": pool.args["y"], "winner": pool.args["winner"], "pool": pool.args["window"]}
+        new: dict[Call, list[Call]] = {conv: [], pool: [made("conv_max_pool", conv, **{**conv.args, **own})]}
+        unpool = flow.unpooling(pool)
         if unpool is not None:
-            grads = readers(calls, unpool.args["dx"])
+            grads = flow.readers(unpool.args["dx"])
             if any(call.op.name not in ("conv_dw", "conv_dx") for call in grads) or unpool.args["dx"] in keep:
                 continue
             args = {key: value for call in grads for key, value in call.args.items()}
             args |= {"x": conv.args["x"], "w": conv.args["w"], "pool": pool.args["window"]}
             joint = made("conv_max_pool_grad", grads[0], **{**args, "dy": unpool.args["dy"], "winner": unpool.args["winner"]})
             new |= {unpool: [], **{call: [] for call in grads}, grads[-1]: [joint]}
-        calls = [piece for call in calls for piece in new.get(call, [call])]
-    return calls
+        flow.replace(new)
 
 
-def activated_convolutions(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+def activated_convolutions(flow: Flow, keep: set[Tensor]) -> None:
     """conv then an activation that only the activation reads is one call: the formula runs while the chunk is in the cache."""
-    for act in [call for call in calls if call.op.name == "elementwise" and call.way == "forward" and len(call.args["xs"]) == 1]:
-        conv = writer(calls, act.args["xs"][0])
-        if (
-            conv is None
-            or conv.op.name != "conv"
-            or not planar(conv.args["x"])
-            or conv.args["y"] in keep
-            or readers(calls, conv.args["y"]) != [act]
-        ):
+    for act in flow.activations():
+        conv = flow.writer(act.args["xs"][0])
+        if conv is None or conv.op.name != "conv" or not planar(conv.args["x"]) or conv.args["y"] in keep:
             continue
-        joint = made(
-            "conv_elementwise",
-            conv,
-            **{**conv.args, "y": act.args["y"], "formula": act.args["formula"], "constants": act.args["constants"]},
-        )
-        calls = [piece for call in calls for piece in {conv: [], act: [joint]}.get(call, [call])]
-    return calls
+        if flow.readers(conv.args["y"]) != [act]:
+            continue
+        own = {name: act.args[name] for name in ("y", "formula", "constants")}
+        flow.replace({conv: [], act: [made("conv_elementwise", conv, **{**conv.args, **own})]})
 
 
 def same_way(one: Call, other: Call) -> bool:
     return (one.layer, one.way) == (other.layer, other.way)
 
 
-def joined_gradients(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+def joined_gradients(flow: Flow, keep: set[Tensor]) -> None:
     """conv_dw and conv_dx of one gradient are one call: patches and gradient are in the cache for both."""
-    for dw in [call for call in calls if call.op.name == "conv_dw" and planar(call.args["x"]) and call.args["dw"]]:
-        dx = next(
-            (call for call in calls if call.op.name == "conv_dx" and call.args["dy"] is dw.args["dy"] and same_way(call, dw)),
-            None,
-        )
+    for dw in [call for call in flow.of("conv_dw") if planar(call.args["x"]) and call.args["dw"]]:
+        dx = next((call for call in flow.readers(dw.args["dy"]) if call.op.name == "conv_dx" and same_way(call, dw)), None)
         joint = made("conv_grad", dw, **{**dw.args, **(dx.args if dx else {})})
-        calls = [piece for call in calls for piece in {dw: [joint], dx: []}.get(call, [call])]
-    return calls
+        flow.replace({dw: [joint], **({dx: []} if dx else {})})
 
 
-def activated_norms(calls: list[Call], keep: set[Tensor]) -> list[Call]:
+def activated_norms(flow: Flow, keep: set[Tensor]) -> None:
     """channel_norm, perhaps a shortcut added, then an activation are one call; what lies between is never stored."""
 
     def between(call: Call | None, reader: Call) -> bool:
-        return call is not None and call.args["y"] not in keep and readers(calls, call.args["y"]) == [reader]
+        return call is not None and call.args["y"] not in keep and flow.readers(call.args["y"]) == [reader]
 
     def norm_of(tensor: Tensor, reader: Call) -> Call | None:
-        found = writer(calls, tensor)
+        found = flow.writer(tensor)
         fits = found is not None and found.op.name == "channel_norm" and len(tensor.shape) in (2, 4)
         return found if fits and between(found, reader) else None
 
-    for act in [call for call in calls if call.op.name == "elementwise" and call.way == "forward" and len(call.args["xs"]) == 1]:
+    for act in flow.activations():
         norm, other, gone = norm_of(act.args["xs"][0], act), None, []
-        added = writer(calls, act.args["xs"][0])
+        added = flow.writer(act.args["xs"][0])
         if added is not None and added.op.name == "weighted_sum" and added.args["weights"] == (1.0, 1.0) and between(added, act):
             one, two = added.args["xs"]
             norm, other, gone = norm_of(one, added), two, [added]
@@ -167,6 +182,4 @@ def activated_norms(calls: list[Call], keep: set[Tensor]) -> list[Call]:
             continue
         args = {**norm.args, "other": other, **{name: act.args[name] for name in ("y", "formula", "constants")}}
         joint = made("channel_norm_elementwise", norm, **args)
-        new = {act: [joint], norm: [], **{call: [] for call in gone}}
-        calls = [piece for call in calls for piece in new.get(call, [call])]
-    return calls
+        flow.replace({act: [joint], norm: [], **{call: [] for call in gone}})

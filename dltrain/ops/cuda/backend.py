@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from dltrain.errors import ConfigError
-from dltrain.ops.backend import Arrays, Kernel, Reference, Work, bind_reference
+from dltrain.ops.backend import Arrays, Kernel, Reference, Work
+from dltrain.ops.cuda import fusion
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.driver import Driver
 from dltrain.ops.cuda.launch import BLOCK, MOST_BLOCKS, Launch, launch
+from dltrain.ops.cuda.runner import Launches, OnHost, Runner
+from dltrain.ops.cuda.staging import Staging
 from dltrain.ops.cuda.texts import text_of
 from dltrain.ops.signature import Call
 from dltrain.plan.segment import Access
@@ -47,36 +50,12 @@ def recipe(*names: str, fits: Callable[[Call], bool] = lambda call: True) -> Cal
     return register
 
 
-class OnHost:
-    """A call that no kernel does (of a layer of the user's, say): its arrays go to the host and come back.  No graph holds it."""
-
-    def __init__(self, call: Call, arrays: Arrays) -> None:
-        self.call, self.arrays = call, arrays
-
-    def __call__(self) -> None:
-        host = {tensor: np.asarray(self.arrays.logical(tensor)) for tensor in (*self.call.reads(), *self.call.writes())}
-        bind_reference(self.call, Mirror(host))()
-        for tensor in self.call.writes():
-            self.arrays.logical(tensor)[...] = host[tensor]
-
-
-class Mirror:
-    """Arrays of the host in the place of those of the device."""
-
-    def __init__(self, host: dict[Tensor, Any]) -> None:
-        self.host = host
-
-    def memory(self, tensor: Tensor) -> Any:
-        return self.host[tensor]
-
-    logical = memory
-
-
 class Cuda(Reference):
     """float32; images and weights of rank 4 channels-last in memory.  The workers of a segment are the streams of a graph."""
 
     name = "cuda"
     kernels = "cuda"
+    late = True
 
     def __init__(self, driver: Driver, precision: str = "fp32", graphs: bool = True) -> None:
         from dltrain.ops.cuda import recipes  # noqa: F401  fills the recipes
@@ -84,11 +63,15 @@ class Cuda(Reference):
         super().__init__(np.float32)
         self.driver, self.precision, self.graphs = driver, precision, graphs
         self.constants: dict[tuple[str, tuple[int, ...], bytes], DeviceArray] = {}
+        self.staging = Staging(self)
         self.scratches: list[DeviceArray] = []
         self.scratch_top = 0
 
     def order(self, shape: Shape) -> tuple[int, ...]:
         return CHANNELS_LAST if len(shape) == 4 else super().order(shape)
+
+    def fuse(self, calls: list[Call], keep: set[Tensor]) -> list[Call]:
+        return fusion.fuse(calls, keep)
 
     def access(self, call: Call) -> Access:
         return Access()
@@ -100,32 +83,16 @@ class Cuda(Reference):
         for _, tensor in call.uses("in", "out", "add", "update"):
             if tensor.shape.count > MOST:
                 raise ConfigError(f"{call.layer}: {tensor} has more than 2^31 elements; a smaller batch has fewer")
-        launches = list(found.bind(call, arrays, self))
+        return Work([Launches(call, arrays, found.bind(call, arrays, self))])
 
-        def run() -> None:
-            for each in launches:
-                each()
+    def stage(self, to: DeviceArray, values: Any) -> None:
+        self.staging.put(to, values)
 
-        return Work([run])
+    def replay(self, call: Call, arrays: Arrays) -> None:
+        OnHost(call, arrays)()
 
     def runner(self, segments: list[list[list[Kernel]]]) -> Kernel:
-        """The first time call by call, which loads what is lazily loaded; then as a graph."""
-        whole = [segment[0] for segment in segments]
-        state: dict[str, Any] = {"runs": 0}
-        fixed = self.graphs and whole and not any(isinstance(kernel, OnHost) for segment in whole for kernel in segment)
-
-        def run() -> None:
-            state["runs"] += 1
-            if state["runs"] == 2 and fixed:
-                state["graph"] = self.driver.capture(whole)
-            if "graph" in state:
-                state["graph"]()
-                return
-            for segment in whole:
-                for kernel in segment:
-                    kernel()
-
-        return run
+        return Runner(self, [segment[0] for segment in segments])  # type: ignore[arg-type]
 
     # --- memory ---
     def alloc(self, size: int, dtype: Any) -> DeviceArray:  # type: ignore[override]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod, sqrt
+from math import prod
 
-from dltrain.fillers import Bilinear, Constant, Gaussian, Identity, Msra, PositiveUnitball, Uniform, Xavier, fan
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.backend import Cuda, logical, memory, recipe
 from dltrain.ops.cuda.launch import view
@@ -23,42 +22,24 @@ def dropout(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.each("chance", "dropout", x.size, *given, view(x))]
 
 
-FIXED = (Constant, Bilinear, Identity)
-NORMAL, EVEN, ROWS = 0, 1, 2
+KINDS = ("normal", "even", "rows")
 
 
-def distribution(filler: object, shape: tuple[int, ...]) -> tuple[int, float, float, float]:
-    """Which words are drawn, then y = first + second z, kept with a probability (below 0: always)."""
-    match filler:
-        case None:
-            return NORMAL, 0.0, 1.0, -1.0
-        case Gaussian():
-            return NORMAL, filler.mean, filler.std, -1.0 if filler.sparse is None else filler.sparse / shape[0]
-        case Msra():
-            return NORMAL, 0.0, sqrt(2.0 / fan(shape, filler.variance_norm)), -1.0
-        case Uniform():
-            return EVEN, filler.min, filler.max - filler.min, -1.0
-        case Xavier():
-            a = sqrt(3.0 / fan(shape, filler.variance_norm))
-            return EVEN, -a, 2.0 * a, -1.0
-    return ROWS, 0.0, 1.0, -1.0
+def is_known(call: Call) -> bool:
+    return call.args["filler"] is None or call.args["filler"].law(tuple(call.args["y"].shape)) is not None
 
 
-def known(call: Call) -> bool:
-    return isinstance(call.args["filler"], (type(None), *FIXED, Gaussian, Msra, Uniform, Xavier, PositiveUnitball))
-
-
-@recipe("draw", fits=known)
+@recipe("draw", fits=is_known)
 def draw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    """Without a filler: the standard normal."""
     (y,), (count,), filler = logical(call, arrays, "y"), memory(call, arrays, "count"), call.args["filler"]
-    if isinstance(filler, FIXED):
-        values = cuda.constant(filler.fill(tuple(y.shape), (0, 0)).astype(y.dtype))
+    kind, start, wide, kept = filler.law(y.shape) if filler else ("normal", 0.0, 1.0, -1.0)
+    if kind == "fixed":
+        values = cuda.constant(filler.fill(y.shape, (0, 0)).astype(y.dtype))
         return move(cuda, values, y, view(values), view(y), y.size)
-    kind, first, second, kept = distribution(filler, tuple(y.shape))
-    drawn = cuda.each("chance", "draw", y.size, count, y, *call.args["key"], kind, first, second, kept, view(y))
-    if kind != ROWS:
-        return [drawn]
-    return [drawn, cuda.launch("chance", "unit_rows", y.shape[0], y, view(y), prod(y.shape[1:]))]
+    words = (*call.args["key"], KINDS.index(kind), start, wide, kept)
+    made: list[Kernel] = [cuda.each("chance", "draw", y.size, count, y, *words, view(y))]
+    return made if kind != "rows" else [*made, cuda.launch("chance", "unit_rows", y.shape[0], y, view(y), prod(y.shape[1:]))]
 
 
 @recipe("draw_classes")

@@ -1,29 +1,85 @@
-"""How a GPU does matrix products."""
+"""How a GPU does matrix products, batched or not: by tiles of our own."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe
+from dltrain.ops.cuda.launch import RANKS, View, launch
+from dltrain.ops.cuda.texts import text_of
+from dltrain.ops.cuda.tiles import TILES, Cut, Finish, at_once, cut, head
 from dltrain.ops.signature import Call
 
-TILE = 64  # rows and columns of a product that a block makes
-THREADS = 256
 
+def gemm(
+    cuda: Cuda, a: DeviceArray, b: DeviceArray, c: DeviceArray, bias: Any = None, add: bool = False, totals: Any = None
+) -> list[Kernel]:
+    """c = a b (+ bias, a number a column), or c += a b;   a (M, K), b (K, N), c (M, N) in any layout;   totals += a's row sums
 
-def gemm(cuda: Cuda, a: DeviceArray, b: DeviceArray, c: DeviceArray, bias: Any = None, add: bool = False) -> list[Kernel]:
-    """c = a b (+ bias, a number a column), or c += a b;   a (M, K), b (K, N) in any layout, c (M, N) as memory has it
-
-    More axes in front are a batch.
+    More axes in front are a batch; an operand of two axes serves all of it.
     """
-    (*batch, m, k), n = a.shape, b.shape[-1]
-    count = batch[0] if batch else 1
-    steps = [s for x in (a, b) for s in ((x.strides[0] if batch else 0), *x.strides[-2:])]
-    grid = (-(-n // TILE), -(-m // TILE), count)
-    return [cuda.launch("gemm", "gemm", grid, a, b, c, bias, *steps, m, n, k, int(add), block=THREADS)]
+    (m, k), n, count = a.shape[-2:], b.shape[-1], prod(c.shape[:-2])
+    way = cut(cuda.driver.processors, m, n, k, count, split=c.is_plain and count == 1)
+    if way.parts == 1:
+        return [product(cuda, way, a, b, c, c, bias, add, totals)]
+    parts = cuda.scratch(way.parts, m * n + (0 if totals is None else m))
+    return [product(cuda, way, a, b, c, parts, None, False, totals), join(cuda, parts, c, bias, add, totals)]
+
+
+class Side(NamedTuple):
+    """How one side of a product is read: along its depth or across it, by which step, every how-manyth, how many at once."""
+
+    along: bool
+    step: int
+    unit: int
+    vector: int
+
+
+def side(array: DeviceArray, deep: int, other: int) -> Side:
+    one, far = array.strides[deep], array.strides[other]
+    rest = array.strides[:-2] if array.ndim > 2 else ()
+    if one == 1:
+        return Side(True, far, 1, at_once(array, array.shape[deep], far, *rest))
+    if far == 1:
+        return Side(False, one, 1, at_once(array, array.shape[other], one, *rest))
+    return Side(True, far, one, 1)
+
+
+def spread(array: DeviceArray, batch: tuple[int, ...]) -> View:
+    """How the matrices of a batch lie; one that serves all of it stays where it is."""
+    whole, rest = ctypes.c_int * RANKS, RANKS - len(batch)
+    steps = array.strides[:-2] if array.ndim > 2 else (0,) * len(batch)
+    return View(len(batch), whole(*batch, *[1] * rest), whole(*steps, *[0] * rest))
+
+
+def product(
+    cuda: Cuda, way: Cut, a: DeviceArray, b: DeviceArray, c: DeviceArray, into: DeviceArray, bias: Any, add: bool, totals: Any
+) -> Kernel:
+    """The kernel itself, which writes c, or parts of it."""
+    (m, k), n, batch = a.shape[-2:], b.shape[-1], c.shape[:-2]
+    left, right = side(a, -1, -2), side(b, -2, -1)
+    text = text_of("gemm", head(way.tile, LEFT_ALONG=left.along, RIGHT_ALONG=right.along,
+                                LEFT_VECTOR=left.vector, RIGHT_VECTOR=right.vector))  # fmt: skip
+    grid = -(-m // way.tile.rows) * -(-n // way.tile.columns) * way.parts * prod(batch)
+    args = [a, b, into, bias, totals, *(spread(each, batch) for each in (a, b, c)), left.step, left.unit, right.step, right.unit]
+    args += [*c.strides[-2:], m, n, k, way.parts, way.span, int(add)]
+    return launch(cuda.driver, text, "gemm", grid, args, way.tile.threads)
+
+
+def join(
+    cuda: Cuda, parts: DeviceArray, c: DeviceArray, bias: Any = None, add: bool = False, totals: Any = None,
+    finish: Finish | None = None,
+) -> Kernel:  # fmt: skip
+    """c = the sum of its parts (+ bias), finished, or c += it; what lies behind c in each part is added to totals."""
+    rows, width = parts.shape
+    args = [parts, c, bias, totals, c.size, rows, c.sizes[-1], width - c.size, int(add)]
+    text = text_of("gemm", head(TILES[-1], finish))
+    return launch(cuda.driver, text, "join", -(-width // 32), args, (32, 8))
 
 
 @recipe("inner_product")
@@ -41,13 +97,10 @@ def inner_product_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]
 @recipe("inner_product_dw")
 def inner_product_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dw, db = memory(call, arrays, "x", "dy", "dw", "db")
-    made = [] if dw is None else gemm(cuda, dy.transpose((1, 0)), x, dw, add=True)
-    return made if db is None else [*made, *column_sums(cuda, dy, db)]
+    return column_sums(cuda, dy, db) if dw is None else gemm(cuda, dy.transpose((1, 0)), x, dw, add=True, totals=db)
 
 
 def column_sums(cuda: Cuda, x: DeviceArray, y: DeviceArray) -> list[Kernel]:
     """y += the sum of the rows of x (rows, columns)"""
     rows, columns = x.shape
     return [cuda.launch("gemm", "column_sums", -(-columns // 32), x, y, rows, columns, block=(32, 8))]
-
-

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from dltrain.errors import ConfigError, OutOfMemory
 from dltrain.ops.cuda import compiler
 from dltrain.ops.cuda.driver import Replay
+from dltrain.ops.cuda.texts import text_of
 
 BRANCHES = 4  # streams that a segment is spread over
 PIP = "pip install 'dltrain[cuda13]' (or cuda12, by your driver)"
@@ -60,6 +63,8 @@ class Device:
         self.stream = runtime.streamCreateWithFlags(runtime.streamNonBlocking)
         self.branches = [runtime.streamCreateWithFlags(runtime.streamNonBlocking) for _ in range(BRANCHES - 1)]
         self.current = self.stream
+        self.copies = runtime.streamCreateWithFlags(runtime.streamNonBlocking)
+        self.sent = self.flag()
         self.modules: dict[str, int] = {}
         self.functions: dict[tuple[str, str], int] = {}
 
@@ -79,10 +84,38 @@ class Device:
         return int(self.runtime.memGetInfo()[0])
 
     def upload(self, address: int, host: Any) -> None:
-        """The host may change its array once this returns."""
+        """The host may change its array once this returns; a single number goes along with a launch."""
+        if host.nbytes == 4 and not address % 4:
+            self.poke(address, int(host.reshape(-1).view("uint32")[0]))
+            return
         self.runtime.memcpyAsync(address, host.ctypes.data, host.nbytes, self.runtime.memcpyHostToDevice, self.stream)
         if host.nbytes > 64 << 10:  # smaller ones the driver has copied away
             self.runtime.streamSynchronize(self.stream)
+
+    def poke(self, address: int, word: int) -> None:
+        values = (ctypes.c_void_p(address), ctypes.c_uint32(word), ctypes.c_int(1))
+        pointers = (ctypes.c_void_p * 3)(*(ctypes.addressof(value) for value in values))
+        self.launch(self.function(text_of("staging"), "poke"), (1, 1, 1), (1, 1, 1), pointers)
+
+    def pinned(self, size: int) -> Any:
+        import cupy
+
+        return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
+
+    def send(self, address: int, host: Any, size: int) -> None:
+        runtime = self.runtime
+        runtime.memcpyAsync(address, host.ctypes.data, size, runtime.memcpyHostToDevice, self.copies)
+        runtime.eventRecord(self.sent, self.copies)
+        runtime.streamWaitEvent(self.stream, self.sent)
+
+    def flag(self) -> int:
+        return int(self.runtime.eventCreateWithFlags(self.runtime.eventDisableTiming))
+
+    def raise_flag(self, flag: int) -> None:
+        self.runtime.eventRecord(flag, self.stream)
+
+    def wait_for(self, flag: int) -> None:
+        self.runtime.eventSynchronize(flag)
 
     def download(self, host: Any, address: int) -> None:
         self.runtime.memcpyAsync(host.ctypes.data, address, host.nbytes, self.runtime.memcpyDeviceToHost, self.stream)
@@ -155,6 +188,6 @@ class Device:
 
     def close(self) -> None:
         self.synchronize()
-        for stream in (self.stream, *self.branches):
+        for stream in (self.stream, self.copies, *self.branches):
             self.runtime.streamDestroy(stream)
 

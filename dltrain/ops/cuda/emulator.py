@@ -54,6 +54,18 @@ class Emulator:
     def clear(self, address: int, size: int) -> None:
         ctypes.memset(address, 0, size)
 
+    def pinned(self, size: int) -> Any:
+        return np.empty(size, np.uint8)
+
+    def send(self, address: int, host: Any, size: int) -> None:
+        ctypes.memmove(address, host.ctypes.data, size)
+
+    def flag(self) -> Any:
+        return None
+
+    def raise_flag(self, flag: Any) -> None: ...
+    def wait_for(self, flag: Any) -> None: ...
+
     def function(self, text: str, name: str) -> Any:
         return getattr(library(text), f"launch_{name}")
 

@@ -1,3 +1,21 @@
 """All recipes: importing this fills the table of the back end."""
 
-from dltrain.ops.cuda import chance, channelwise, vision, dense, elementwise, metrics, moves, pooling, update, vocabulary  # noqa: F401
+from dltrain.ops.cuda import (  # noqa: F401
+    anyrank,
+    chance,
+    channelwise,
+    convolution,
+    dense,
+    elementwise,
+    embed,
+    losses,
+    metrics,
+    moves,
+    pointwise,
+    pooling,
+    products,
+    softmax,
+    update,
+    vision,
+    vocabulary,
+)

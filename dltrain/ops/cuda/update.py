@@ -121,3 +121,12 @@ def max_norm(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 def average(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     w, mean, fresh, failed = memory(call, arrays, "w", "mean", "fresh", "failed")
     return [cuda.each("update", "average", w.size, w, mean, fresh, failed)]
+
+
+@recipe("keep_losses")
+def keep_losses(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    failed, ring, at = memory(call, arrays, "failed", "ring", "at")
+    losses = [arrays.memory(tensor) for tensor in call.args["losses"]]
+    made: list[Kernel] = [cuda.launch("staging", "keep_loss", 1, loss, ring, at, *ring.shape, column, block=1)
+                          for column, loss in enumerate(losses)]  # fmt: skip
+    return [*made, cuda.launch("staging", "keep_failed", 1, failed, ring, at, *ring.shape, block=1)]

@@ -71,6 +71,14 @@ def update(
 
 
 @op()
+def keep_losses(losses: In, failed: In, ring: Update, at: Update) -> None:
+    """A row of the ring, by turns, = the losses of a step, and 1 where a step has failed;   at <- at + 1"""
+    row = ring[int(at[0]) % len(ring)]
+    row[:-1], row[-1] = [loss[0] for loss in losses], failed[0]
+    at += 1
+
+
+@op()
 def clip_weights(w: Update, failed: In, segments: Any, bound: float) -> None:
     """w <- min(max(w, -bound), bound) in each segment"""
     if not failed[0]:

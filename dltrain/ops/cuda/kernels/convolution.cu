@@ -25,15 +25,18 @@ struct Walk {
 
 // y[place, column] = sum over taps t, c of x[step place + tap t, c] w(t, c, column) + bias[column]
 // taps: (rows on, columns on, elements on in x, element of w) of each.   ways: parts of y that are apart, each with taps of its
-// own: (rows, columns, first row, first column, first tap, number of taps); way 0 is the largest.
+// own: (rows, columns, first row, first column, first tap, number of taps); way 0 is the largest.   With parts > 1 the depth of
+// each way is cut, and y is (parts, all of y).
 BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y, const int *taps, const int *ways, int samples,
                     int height, int width, int groups, int depth, int columns, int y_height, int y_width, int step_high,
-                    int step_wide, int y_step_high, int y_step_wide, int w_step) {
+                    int step_wide, int y_step_high, int y_step_wide, int w_step, int parts) {
     __shared__ Slice slices[2];
     __shared__ int start[ROWS], high[ROWS], wide[ROWS], to[ROWS];
-    const int *way = ways + blockIdx.z * 6;
+    const int *way = ways + blockIdx.z / parts * 6;
     int across = (columns + COLUMNS - 1) / COLUMNS, side = blockIdx.x % across * COLUMNS, top = blockIdx.x / across * ROWS;
     int group = blockIdx.y, per = way[0] * way[1], rows = samples * per, first_tap = way[4], deep = way[5] * depth, now = 0;
+    int span = (deep + parts * DEPTH - 1) / (parts * DEPTH) * DEPTH, part = blockIdx.z % parts, begin = part * span;
+    int stop = lesser(deep, begin + span);
     if (top >= rows) return;
     for (int row = threadIdx.x; row < ROWS; row += THREADS) {
         int n = (top + row) / per, p = (top + row) % per / way[1], q = (top + row) % way[1];
@@ -48,12 +51,13 @@ BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y,
     Share<COLUMNS, RIGHT_VECTOR, !TURNED> right;
     int more = DEPTH / depth, rest = DEPTH % depth;
     Walk mine, theirs[right.COUNT];
-    mine.begin(left.deep(0), depth);
-    for (int i = 0; i < right.COUNT; i++) theirs[i].begin(right.deep(i), depth);
+    mine.begin(begin + left.deep(0), depth);
+    #pragma unroll
+    for (int i = 0; i < right.COUNT; i++) theirs[i].begin(begin + right.deep(i), depth);
     w += (size_t)group * (TURNED ? depth : columns) * w_step;
     auto fetch = [&](int from) {
         const int *tap = taps + 4 * (first_tap + mine.tap);
-        bool there = from + left.deep(0) < deep;
+        bool there = from + left.deep(0) < stop;
         int down = there ? tap[0] : 0, aside = there ? tap[1] : 0, on = there ? tap[2] + mine.c : 0;
         #pragma unroll
         for (int i = 0; i < left.COUNT; i++) {
@@ -67,7 +71,7 @@ BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y,
         #pragma unroll
         for (int i = 0; i < right.COUNT; i++) {
             int column = side + right.other(i), c = theirs[i].c;
-            if (column < columns && from + right.deep(i) < deep) {
+            if (column < columns && from + right.deep(i) < stop) {
                 const float *at = w + taps[4 * (first_tap + theirs[i].tap) + 3];
                 right.take(i, at + (TURNED ? (size_t)c * w_step + column : (size_t)column * w_step + c));
             } else
@@ -76,17 +80,20 @@ BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y,
         }
     };
     float sum[TALL][WIDE] = {};
-    fetch(0);
-    for (int from = 0; from < deep; from += DEPTH, now ^= 1) {
+    fetch(begin);
+    for (int from = begin; from < stop; from += DEPTH, now ^= 1) {
         left.put(slices[now].left);
         right.put(slices[now].right);
         __syncthreads();
-        if (from + DEPTH < deep) fetch(from + DEPTH);
+        if (from + DEPTH < stop) fetch(from + DEPTH);
         multiply(slices[now], sum);
     }
     if (bias) bias += group * columns;
+    y += (size_t)part * samples * y_height * y_width * groups * columns;
+    #pragma unroll
     for (int i = 0; i < TALL; i++) {
         int place = to[row_of(i)];
+        #pragma unroll
         for (int j = 0; j < WIDE && place >= 0; j += 4) {
             int column = side + column_of(j);
             store(y + place + column, sum[i] + j, bias ? bias + column : bias, columns - column, false);
@@ -156,7 +163,9 @@ BLOCK_KERNEL weights(const float *x, const float *dy, float *dw, float *db, cons
         float *to = db + group * outs + top + threadIdx.x;
         *to = parts > 1 ? total : *to + total;
     }
+    #pragma unroll
     for (int i = 0; i < TALL; i++)
+        #pragma unroll
         for (int j = 0; j < WIDE && top + row_of(i) < outs; j += 4) {
             int at = side + column_of(j);
             store(dw + (size_t)(group * outs + top + row_of(i)) * columns + at, sum[i] + j, nullptr, columns - at, parts == 1);

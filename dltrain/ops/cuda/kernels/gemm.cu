@@ -56,17 +56,20 @@ BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, f
         float *to = totals + top + threadIdx.x;
         *to = parts > 1 ? total : *to + total;
     }
+    #pragma unroll
     for (int i = 0; i < TALL; i++) {
         int row = top + row_of(i);
         if (row >= m) continue;
+        #pragma unroll
         for (int j = 0; j < WIDE; j += 4) {
             int column = side + column_of(j);
             if (c_column == 1)
                 store(c + (size_t)row * c_row + column, sum[i] + j, bias ? bias + column : bias, n - column, add);
             else
-                for (int each = 0; each < 4 && column + each < n; each++)
+                #pragma unroll
+                for (int each = 0; each < 4; each++)
                     store(c + (size_t)row * c_row + (size_t)(column + each) * c_column, sum[i] + j + each,
-                          bias ? bias + column + each : bias, 1, add);
+                          bias ? bias + column + each : bias, lesser(1, n - column - each), add);
         }
     }
 }

@@ -24,7 +24,9 @@ struct View {
 
 INLINE int place(const View &view, int i) {
     int at = 0;
-    for (int axis = view.rank - 1; axis > 0; axis--) {
+    #pragma unroll // so that no thread keeps a copy of the view
+    for (int axis = 7; axis > 0; axis--) {
+        if (axis >= view.rank) continue;
         int rest = i / view.size[axis];
         at += (i - rest * view.size[axis]) * view.step[axis];
         i = rest;

@@ -94,8 +94,17 @@ INLINE float row_sum(const Slice &slice) {
 
 // Four numbers, or as many as there are, to one row of memory: finished, or added to what is there.
 INLINE void store(float *to, const float *sum, const float *bias, int left, bool add) {
-    for (int j = 0; j < 4 && j < left; j++) {
-        float made = sum[j] + (bias ? bias[j] : 0.0f);
-        to[j] = add ? to[j] + made : FINISH(made);
-    }
+    float made[4];
+    #pragma unroll
+    for (int j = 0; j < 4; j++)
+        if (j < left) {
+            float whole = sum[j] + (bias ? bias[j] : 0.0f);
+            made[j] = add ? to[j] + whole : FINISH(whole);
+        }
+    if (left >= 4 && (size_t)to % 16 == 0)
+        *(float4 *)to = float4{made[0], made[1], made[2], made[3]};
+    else
+        #pragma unroll
+        for (int j = 0; j < 4; j++)
+            if (j < left) to[j] = made[j];
 }

@@ -1,0 +1,60 @@
+"""Batches on their way to the device: copied into pinned memory, sent on a stream of their own, put in order there.
+
+The host may go on as soon as a batch is in its slot.  There are three: one being filled, one on its way, one being read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.launch import view
+
+if TYPE_CHECKING:
+    from dltrain.ops.cuda.backend import Cuda
+
+SLOTS = 3
+KINDS = {"float32": "arrange_float", "uint8": "arrange_byte", "int32": "arrange_int"}
+
+
+class Slot:
+    """Pinned memory of the host, and raw memory of the device, for one batch of one field."""
+
+    def __init__(self, cuda: Cuda, size: int) -> None:
+        self.host = cuda.driver.pinned(size)
+        self.device = cuda.alloc(size, np.uint8)
+        self.free = cuda.driver.flag()
+
+
+class Staging:
+    """put(to, values) for arrays that are filled again and again."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self.cuda = cuda
+        self.slots: dict[tuple[int, int], list[Slot]] = {}
+        self.turns: dict[tuple[int, int], int] = {}
+
+    def put(self, to: DeviceArray, values: Any) -> None:
+        """to = values, converted and put in the order of the memory by the device."""
+        host = np.ascontiguousarray(values)
+        if host.dtype.name not in KINDS or (host.dtype == np.int32) != (to.dtype == np.int32):
+            host = host.astype(to.dtype)
+        if not host.size:
+            return
+        slot = self.next(to.address, host.nbytes)
+        self.cuda.driver.wait_for(slot.free)
+        slot.host[: host.nbytes] = host.reshape(-1).view(np.uint8)
+        self.cuda.driver.send(slot.device.address, slot.host, host.nbytes)
+        raw = DeviceArray(to.driver, slot.device.address, (host.size,), host.dtype, slot.device)
+        logical = to if host.shape == to.shape else to.reshape(host.shape)
+        self.cuda.each("staging", KINDS[host.dtype.name], host.size, raw, logical, view(logical))()
+        self.cuda.driver.raise_flag(slot.free)
+
+    def next(self, address: int, size: int) -> Slot:
+        key = (address, size)
+        if key not in self.slots:
+            self.slots[key] = [Slot(self.cuda, size) for _ in range(SLOTS)]
+        self.turns[key] = (self.turns.get(key, -1) + 1) % SLOTS
+        return self.slots[key][self.turns[key]]

@@ -1,0 +1,93 @@
+"""How products are cut into tiles: which tile, how many parts of the depth, and the text with these numbers in it."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from typing import Any, NamedTuple
+
+from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.formulas import function, typed
+from dltrain.ops.formula import Formula
+
+Finish = tuple[Formula, tuple[float, ...]]  # a formula of one array, and its constants
+
+DEPTH = 16  # of a slice, as tiles.cuh has it
+MOST_PARTS = 128
+LANES = 128  # products that a multiprocessor makes in a cycle
+LATENCY = 600  # cycles that a slice takes to come, when nothing hides it
+JOIN = 4000  # cycles of one more launch
+
+
+class Tile(NamedTuple):
+    """What a block makes, what each of its threads makes, and how much of the arithmetic's speed that reaches."""
+
+    rows: int
+    columns: int
+    tall: int
+    wide: int
+    share: float
+
+    @property
+    def threads(self) -> int:
+        return self.rows // self.tall * (self.columns // self.wide)
+
+
+TILES = (
+    Tile(128, 128, 8, 8, 0.8),
+    Tile(128, 64, 8, 4, 0.65),
+    Tile(64, 64, 4, 4, 0.5),
+    Tile(128, 32, 8, 4, 0.5),
+    Tile(64, 32, 4, 4, 0.45),
+    Tile(32, 32, 4, 4, 0.35),
+)
+
+
+class Cut(NamedTuple):
+    """A tile, and the depth in `parts` of `span` each."""
+
+    tile: Tile
+    parts: int
+    span: int
+
+
+@cache
+def cut(processors: int, rows: int, columns: int, depth: int, count: int = 1, split: bool = True) -> Cut:
+    """The cut of `count` products (rows x depth x columns) that should take the fewest cycles."""
+    best, fewest = Cut(TILES[0], 1, depth), float("inf")
+    for tile in TILES:
+        blocks = -(-rows // tile.rows) * -(-columns // tile.columns) * count
+        for parts in (1, 2, 4, 8, 16, 32, 64, MOST_PARTS) if split else (1,):
+            slices = max(1, -(-depth // (parts * DEPTH)))
+            if parts > 1 and (slices < 4 or blocks >= 2 * processors):
+                break
+            waves = -(-blocks * parts // processors)
+            arithmetic = waves * slices * DEPTH * tile.rows * tile.columns / (LANES * tile.share)
+            cycles = max(arithmetic, -(-waves // 4) * slices * LATENCY)
+            if parts > 1:
+                cycles += JOIN + count * rows * columns * parts / processors / 2
+            if cycles < fewest:
+                best, fewest = Cut(tile, -(-depth // (slices * DEPTH)) or 1, slices * DEPTH), cycles
+    return best
+
+
+def at_once(array: DeviceArray, *sizes: int) -> int:
+    """4 where runs of these sizes, and the array, lie on borders of 16 bytes, so that four numbers are read at once; else 1."""
+    return 4 if array.address % 16 == 0 and all(size % 4 == 0 for size in sizes) else 1
+
+
+def head(tile: Tile, finish: Finish | None = None, **numbers: Any) -> str:
+    """The definitions that a text of tiles begins with; `finish` is what becomes of each result."""
+    given = {"ROWS": tile.rows, "COLUMNS": tile.columns, "TALL": tile.tall, "WIDE": tile.wide, **numbers}
+    text = "".join(f"#define {name} {str(value).lower()}\n" for name, value in given.items())
+    return text + (finishing(*finish) if finish else "")
+
+
+@cache
+def finishing(formula: Formula, constants: tuple[float, ...]) -> str:
+    """FINISH(value) as a formula of one array."""
+    values = ", ".join(["value", *(typed(ast.Constant(float(constant))) for constant in constants), "made"])
+    return (
+        f"{function(formula)}INLINE float finish(float value) {{\n    float made;\n    formula({values});\n    return made;\n}}\n"
+        "#define FINISH(value) finish(value)\n"
+    )
