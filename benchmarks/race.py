@@ -137,9 +137,8 @@ def limits(results: list[dict[str, Any]]) -> list[str]:
 
     Bytes are those of the arguments of all calls; what stays in the cache goes faster than a copy does.
     """
-    lines = [
-        f"{'net':14s} {'GFLOP':>7s} {'at the peak':>12s} {'of a step':>10s} {'MB moved':>9s} {'as a copy':>10s} {'of a step':>10s}"
-    ]
+    heads = f"{'net':14s} {'GFLOP':>7s} {'at the peak':>12s} {'of a step':>10s}"
+    lines = [f"{heads} {'MB moved':>9s} {'as a copy':>10s} {'of a step':>10s}"]
     made = {result["net"]: result["sides"]["ours"] for result in results}
     product, copy = (max(ours[name] for ours in made.values()) for name in ("peak_flops", "peak_bytes"))
     for net, ours in made.items():

@@ -79,7 +79,7 @@ def ours(bench: Bench, threads: int, phase: str) -> Side:
 
 
 def limits(engine: Any) -> dict[str, float]:
-    """What a step asks of the machine: arithmetic, and bytes of the arguments of all calls; and the machine's peaks, measured now."""
+    """What a step asks of the machine, arithmetic and bytes of the arguments of all calls; and its peaks, measured now."""
     from dltrain.timing import measured, traffic
 
     (program,) = engine.programs.values()

@@ -66,27 +66,25 @@ def plot(curves: dict[str, Any], path: Path) -> None:
     page.savefig(path)
 
 
-def planning(path: Path = DEEP) -> dict[str, float]:
+def planning(path: str = str(DEEP)) -> dict[str, float]:
     """Seconds, the median of several, that a very deep net takes from its text to its plan; every time from nothing."""
     import dltrain.catalogue  # noqa: F401
-    from dltrain.launch import engine_of
+    from dltrain.engine import Engine
+    from dltrain.ops.cpu import Cpu
     from dltrain.sketch import sketch
 
-    engine = engine_of(sketch(path, ()), "cpu")
-    steps: dict[str, list[float]] = {"read and checked": [], "traced": [], "planned": []}
+    cpu, steps = Cpu(1), {"read and checked": [], "traced": [], "planned": []}
     for _ in range(TRIES):
         gc.collect()
         marks = [time.perf_counter()]
         config = sketch(path, ())
         marks.append(time.perf_counter())
-        engine.net = config.net
         graph = config.net.graph("train", (config.feed.batch_size("train"),))
         marks.append(time.perf_counter())
-        plan = engine.plan_of(graph)
+        plan = Engine(config.net, cpu, config.solver).plan_of(graph, update=True)
         marks.append(time.perf_counter())
         for name, start, end in zip(steps, marks, marks[1:], strict=False):
             steps[name].append(end - start)
-    engine.close()
     return {name: median(made) for name, made in steps.items()} | {"lines": len(config.net.lines), "calls": len(plan.calls)}
 
 

@@ -37,7 +37,7 @@ def mlp(depth: int, width: int) -> str:
     return "\n".join(made)
 
 
-NETS = {"convnet": ((3, 32, 32), convnet), "mlp": ((784,), mlp)}
+NETS = {"convnet": ((32, 32, 32), convnet), "mlp": ((512,), mlp)}
 END = "\n- {name: scores, type: InnerProduct, num_output: 10}\n- {name: loss, type: SoftmaxWithLoss, bottom: [scores, label]}"
 
 

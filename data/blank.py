@@ -28,7 +28,7 @@ class Blank(Source):
     """
 
     shapes: dict[str, Sizes]
-    classes: dict[str, Count] = field(default_factory=dict)  # type: ignore[assignment]
+    classes: dict[str, Count] = field(default_factory=dict)
 
     def open(self) -> None:
         if not self.shapes:

@@ -170,9 +170,9 @@ class Chain:
                 sizes = str(shape).replace(str(ANY_SIZE), "any")
                 raise Refusal("", f"samples of '{name}' differ in size ({sizes}); end with resize, crop or pad")
 
-    def run(self, batch: Arrays, seed: int, indices: Any, epochs: Any = None) -> Arrays:
-        """A batch through every step; with `epochs` it is a training batch, and random steps draw."""
-        draws = self.draws(seed, indices, epochs)
+    def run(self, batch: Arrays, seed: int, indices: Any, epochs: Any = None, draws: Any = None) -> Arrays:
+        """A batch through every step; with `epochs` it is a training batch, and random steps draw (from `draws`, where given)."""
+        draws = draws or self.draws(seed, indices, epochs)
         left = list(self.links)
         while left:
             link = left.pop(0)

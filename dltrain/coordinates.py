@@ -83,7 +83,7 @@ def coordinates(path: str, blobs: tuple[str, ...], settings: tuple[str, ...], co
     """dltrain coordinates CONFIG|RUN [FROM TO]"""
     view = View(sketch(path, settings))
     if blobs:
-        told_between(view, *blobs, console)
+        told_between(view, blobs[0], blobs[1], console)
         return
     seen = {name: fields for name, fields in receptive(view).items() if fields}
     if not seen:

@@ -29,3 +29,21 @@ def onnx(source: str, out: str, opset: int, batch: str | None, blobs: tuple[str,
     from dltrain.translate.to_onnx import export as made
 
     made(source, out, weights, settings, opset, batch, blobs, Console(quiet, as_json))
+
+
+@export.command()
+@click.argument("source", metavar="RUN|CONFIG")
+@click.option("-o", "--out", required=True, metavar="DIR", help="The folder to write into.")
+@click.option("--deploy", is_flag=True, help="Only deploy.prototxt and the weights, not what trains.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@options(WEIGHTS, SETTINGS, JSON, QUIET)
+def caffe(source: str, out: str, deploy: bool, force: bool, weights: str | None, settings: tuple[str, ...],
+          as_json: bool, quiet: bool) -> None:  # fmt: skip
+    """Write NAME_train_test.prototxt, deploy.prototxt, solver.prototxt and the weights, for Caffe 1.0.
+
+    Layers that Caffe has not are told, all at once.
+    """
+    from dltrain.console import Console
+    from dltrain.translate.to_caffe import export as made
+
+    made(source, out, weights, settings, deploy, force, Console(quiet, as_json))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from dltrain.config import Config
 from dltrain.console import Console, scores_text
@@ -31,6 +31,7 @@ class Sitting:
     def __init__(self, config: Config, engine: Engine, run: Run, progress: Progress, console: Console) -> None:
         self.config, self.engine, self.run, self.progress, self.console = config, engine, run, progress, console
         self.feed = config.feed
+        self.train_batch: Callable[[int], dict[str, Any]] = config.feed.train_batch
         self.horizon = replace(config.horizon, history=progress.history, higher=config.net.scores())
         self.began = time.monotonic() - progress.seconds
         self.saved_at = -1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dltrain.options import JSON, options
+from dltrain.options import JSON, QUIET, options
 
 
 @click.group("import")
@@ -22,13 +22,9 @@ FORCE = click.option("--force", is_flag=True, help="Overwrite files that are the
 @click.argument("files", nargs=-1, required=True, metavar="NET.prototxt [SOLVER.prototxt] [WEIGHTS] [MEAN] [STATE]")
 @click.option("--stage", "stages", multiple=True, metavar="NAME", help="A stage of the net's state.  Repeatable.")
 @click.option("--level", type=int, default=0, metavar="N", help="The level of the net's state.")
-@click.option(
-    "--shape", "shapes", multiple=True, metavar="NAME=C,H,W", help="The shape of a field that is not here.  Repeatable."
-)
-@options(OUT, FORCE, JSON)
-def caffe(
-    files: tuple[str, ...], stages: tuple[str, ...], level: int, shapes: tuple[str, ...], out: str, force: bool, as_json: bool
-) -> None:
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=C,H,W", help="The shape of data not here.  Repeatable.")
+@options(OUT, FORCE, JSON, QUIET)
+def caffe(files: tuple[str, ...], stages: tuple[str, ...], level: int, shapes: tuple[str, ...], out: str, **rest: bool) -> None:
     """A net, a solver, weights (.caffemodel, .caffemodel.h5), a mean (.binaryproto) and a state (.solverstate), in any order.
 
     The solver alone is enough where the net that it names lies beside it.  A second net is the one that is deployed, or tested.
@@ -37,8 +33,8 @@ def caffe(
     from dltrain.translate.caffe_draft import Wish
     from dltrain.translate.caffe_import import import_caffe
 
-    wish = Wish(stages, level, dict(map(shape, shapes)), force)
-    import_caffe(files, Path(out), wish, Console(as_json=as_json))
+    wish = Wish(stages, level, dict(map(shape, shapes)), rest["force"])
+    import_caffe(files, Path(out), wish, Console(rest["quiet"], rest["as_json"]))
 
 
 @import_.command()

@@ -17,6 +17,7 @@ from dltrain.hooks import Display, Ends, Guard, Sitting, Snapshots, Test
 from dltrain.marks import load
 from dltrain.progress import Best, Progress
 from dltrain.recall import record
+from dltrain.resident import Resident, may_reside
 from dltrain.run import Run, locate
 from dltrain.table import table
 from dltrain.train import train
@@ -165,6 +166,9 @@ def announce(config: Config, engine: Engine, run: Run, console: Console) -> None
 def go(sitting: Sitting) -> dict[str, Any]:
     """The loop with its hooks, the last test, the last snapshot, and the result."""
     console, run, progress = sitting.console, sitting.run, sitting.progress
+    if sitting.engine.is_late and may_reside(sitting.feed, sitting.engine.backend.free_bytes()):
+        sitting.train_batch = Resident(sitting.feed).train_batch
+        console.note("data    the training samples are kept on the device")
     display, test, ends = Display(), Test(), Ends()
     console.begin(progress.iteration, sitting.horizon.max_iter)
     try:

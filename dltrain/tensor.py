@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 DType = Literal["float", "index", "double", "byte"]  # float is the engine's; index int32; double float64; byte uint8
 Home = Literal["arena", "input", "param", "param_grad", "slot", "state", "scalar", "tally"]
@@ -44,6 +44,25 @@ class Tensor:
 
     def __str__(self) -> str:
         return f"{self.name}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(eq=False)
+class Picked:
+    """Rows of a table that stays what it is: a device may keep the table, and is then sent the numbers only."""
+
+    table: Any
+    rows: Any  # int32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.table.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        made = self.table[self.rows]
+        return made if dtype is None else made.astype(dtype, copy=False)
 
 
 @dataclass(eq=False)

@@ -9,12 +9,12 @@ from dltrain.hooks import Hook, Sitting
 
 def train(sitting: Sitting, hooks: Sequence[Hook]) -> str:
     """Applies updates until a hook gives a reason to end; returns it.  An iteration is an update applied."""
-    engine, feed, progress = sitting.engine, sitting.feed, sitting.progress
+    engine, progress = sitting.engine, sitting.progress
     solver = sitting.config.solver
     assert solver is not None
     while progress.reason is None:
         first = progress.iteration * solver.iter_size
-        batches = [feed.train_batch(number) for number in range(first, first + solver.iter_size)]
+        batches = [sitting.train_batch(number) for number in range(first, first + solver.iter_size)]
         rates = solver.rates(progress.iteration, sitting.horizon)
         losses = engine.step(batches, rates)
         progress.iteration += 1

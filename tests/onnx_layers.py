@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from math import ceil, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from dltrain.translate.onnx_recurrent import way
+from dltrain.translate.onnx_sums import REDUCED
+from dltrain.translate.onnx_windows import window
 from tests.onnx_bench import Array, Bench, Differs, along, ints, node, param
 
 
 # --- windows ---
-def window(at: Any, x: Array, kernel: list[int]) -> tuple[dict[str, list[int]], list[int], list[int]]:
-    """kernel_size, stride and dilation, and what is padded before and after."""
-    axes = len(kernel)
-    stride, dilation = at.get("strides", [1] * axes), at.get("dilations", [1] * axes)
-    pads, auto = at.get("pads", [0] * 2 * axes), at.get("auto_pad", "NOTSET")
-    before, after = pads[:axes], pads[axes:]
-    if auto.startswith("SAME"):
-        sizes = zip(x.shape[2:], kernel, stride, dilation)
-        total = [max((ceil(n / s) - 1) * s + d * (k - 1) + 1 - n, 0) for n, k, s, d in sizes]
-        small, large = [t // 2 for t in total], [t - t // 2 for t in total]
-        before, after = (small, large) if auto == "SAME_UPPER" else (large, small)
-    return {"kernel_size": kernel, "stride": stride, "dilation": dilation}, before, after
-
-
 def padded(net: Bench, x: Array, before: list[int], after: list[int]) -> tuple[Array, list[int]]:
     """x, and what is still to be padded on both sides."""
     return (x, before) if before == after else (net("Pad", x, pad=before, pad_after=after), [0])
@@ -114,15 +103,6 @@ def last(net: Bench, x: Array, axes: list[int]) -> tuple[Array, int]:
     return net("Permute", x, order=rest + chosen), len(rest)
 
 
-# before, operation of Reduction, after
-REDUCED: dict[str, tuple[Any, str, Any]] = {
-    "ReduceSum": (None, "sum", None), "ReduceMean": (None, "mean", None), "ReduceL1": (None, "asum", None),
-    "ReduceSumSquare": (None, "sumsq", None), "ReduceL2": (None, "sumsq", ("Power", {"power": 0.5})),
-    "ReduceLogSum": (None, "sum", ("Log", {})), "ReduceLogSumExp": (("Exp", {}), "sum", ("Log", {})),
-    "ReduceMax": (None, "max", None), "ReduceMin": (("Power", {"scale": -1.0}), "max", ("Power", {"scale": -1.0})),
-}  # fmt: skip
-
-
 @node(*REDUCED)
 def reduce(net: Bench, at: Any, x: Array, axes: Array | None = None) -> Array:
     given = ints(at.get("axes", []) if axes is None else axes)
@@ -199,26 +179,6 @@ def mvn(net: Bench, at: Any, x: Array) -> Array:
 
 
 # --- recurrent ---
-# type, and our gates in their order; of the peepholes theirs are i, o, f
-GATES = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 2, 1, 3]}
-
-
-def gates(kind: str, rows: Array) -> Array:
-    parts = np.split(rows, len(GATES[kind]))
-    return np.concatenate([parts[at] for at in GATES[kind]])
-
-
-def way(at: Any, w: Array, r: Array, b: Array | None, p: Array | None) -> dict[str, Array]:
-    """The params of one direction."""
-    kind, h = at["op"], at["hidden_size"]
-    biases = np.zeros((2, len(w))) if b is None else b.reshape(2, -1).copy()
-    ours = {"weight_x": gates(kind, w), "weight_h": gates(kind, r), "weight_static": np.zeros((len(w), 1))}
-    if at.get("linear_before_reset"):
-        ours["bias_h"], biases[1, -h:] = biases[1, -h:].copy(), 0
-    ours["bias"] = gates(kind, biases.sum(axis=0))
-    return ours if p is None else ours | {"weight_c": p.reshape(3, h)[[0, 2, 1]]}
-
-
 @node("RNN", "GRU", "LSTM")
 def recurrent(
     net: Bench, at: Any, x: Array, w: Array, r: Array, b: Array | None = None, lengths: Array | None = None,
@@ -230,6 +190,7 @@ def recurrent(
     if lengths is not None and (lengths != x.shape[not time_major]).any():
         raise Differs("their own reference reads no lengths")
     ways = [way(at, *(None if v is None else v[i] for v in (w, r, b, p))) for i in range(len(w))]
+    ways = [ours | {"weight_static": np.zeros((len(w[0]), 1))} for ours in ways]
     ways = [ways[0], *ways] if back else ways
     ours = ways[0] | {f"{role}_reverse": array for role, array in ways[-1].items() if len(ways) == 2}
     first = [np.zeros((len(w), n, h)) if state is None else state for state in (h0, c0)[: 1 + (kind == "LSTM")]]

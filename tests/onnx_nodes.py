@@ -7,28 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from dltrain.translate.onnx_formulas import ELTWISE, LARGEST, PLAIN, keys_of
 from tests.onnx_bench import Array, Bench, Differs, along, ints, node, param
-
-LARGEST = float(np.finfo(np.float32).max)
-
-
-# --- one layer, its keys under other names: (theirs, default), or what ours must say ---
-PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
-    "Abs": ("AbsVal", {}), "Relu": ("ReLU", {}), "LeakyRelu": ("ReLU", {"negative_slope": ("alpha", 0.01)}),
-    "Elu": ("ELU", {"alpha": ("alpha", 1.0)}), "Sigmoid": ("Sigmoid", {}), "Tanh": ("TanH", {}), "Softplus": ("BNLL", {}),
-    "HardSwish": ("HardSwish", {}), "Swish": ("Swish", {"beta": ("alpha", 1.0)}), "Exp": ("Exp", {}), "Log": ("Log", {}),
-    "Sqrt": ("Power", {"power": 0.5}), "Reciprocal": ("Power", {"power": -1.0}), "Neg": ("Power", {"scale": -1.0}),
-    "Identity": ("Split", {"tops": 1}), "Binarizer": ("Threshold", {"threshold": ("threshold", 0.0)}),
-    "GlobalMaxPool": ("Pooling", {"pool": "max", "global_pooling": True}),
-    "GlobalAveragePool": ("Pooling", {"pool": "mean", "global_pooling": True}),
-    "LRN": ("LRN", {"local_size": ("size", 5), "alpha": ("alpha", 1e-4), "beta": ("beta", 0.75), "k": ("bias", 1.0)}),
-}  # fmt: skip
 
 
 @node(*PLAIN)
 def plain(net: Bench, at: Any, x: Array) -> Array:
-    kind, keys = PLAIN[at["op"]]
-    return net(kind, x, **{key: at.get(*value) if isinstance(value, tuple) else value for key, value in keys.items()})
+    return net(PLAIN[at["op"]][0], x, **keys_of(at["op"], at))
 
 
 # --- activations of several layers ---
@@ -120,9 +105,6 @@ def softmax(net: Bench, at: Any, x: Array) -> Array:
 
 
 # --- several bottoms ---
-ELTWISE = {"Add": "sum", "Sub": "sub", "Mul": "prod", "Div": "div", "Max": "max", "Min": "min", "Sum": "sum", "Mean": "sum"}
-
-
 @node(*ELTWISE)
 def eltwise(net: Bench, at: Any, *xs: Array) -> Array:
     rank = max(x.ndim for x in xs)

@@ -145,7 +145,8 @@ class Supply:
         if all(found.values()) and not self.is_level(first):
             return true
         names = ", ".join(dict.fromkeys(name for name in files.values() if name))
-        known = next((f", or data.source: {ours}" for word, ours in KNOWN.items() if word in names.lower()), "")
+        plain = len(self.fields) == 2 and "siamese" not in names
+        known = next((f", or data.source: {ours}" for word, ours in KNOWN.items() if word in names.lower() and plain), "")
         self.notes.append(f"the data are not here: {names}; where they are, write data.source: {flow(true)}{known}")
         return blank if all(self.shapes[name] is not None for name in self.fields) else true
 
@@ -174,8 +175,8 @@ def lmdb(supply: Supply, layer: Message) -> Keys:
     """Pictures as OpenCV decodes them; a LevelDB is not read."""
     grey = layer["transform_param"]["force_gray"]
     if supply.is_level(layer):
-        supply.notes.append(f"'{layer['name']}' (Data): {path_of(layer)} is a LevelDB, which is not read here; make an LMDB of it "
-                            "(convert_imageset --backend=lmdb)")  # fmt: skip
+        supply.notes.append(f"'{layer['name']}' (Data): {path_of(layer)} is a LevelDB, which is not read here; make an LMDB "
+                            "of it (convert_imageset --backend=lmdb)")  # fmt: skip
     if layer["data_param"]["rand_skip"]:
         supply.notes.append(f"'{layer['name']}' (Data): rand_skip is left out; shuffle begins anywhere")
     return {"type": "lmdb", "color": "grey" if grey else "bgr"}

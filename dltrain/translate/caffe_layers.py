@@ -44,7 +44,7 @@ def bare(values: list[Any]) -> Any:
 def per_axis(said: Message, name: str, short: str, usual: int) -> Keys:
     """kernel_size: 3 5, or kernel_h: 3 kernel_w: 5; of two of which one is given the other is the default."""
     if any(f"{short}_{side}" in said for side in "hw"):
-        sides = [said[f"{short}_{side}"] if f"{short}_{side}" in said else usual for side in "hw"]
+        sides = [(said.all(f"{short}_{side}") or [usual])[-1] for side in "hw"]
         return {name: sides[0] if sides[0] == sides[1] else sides}
     return {name: bare(list(said.all(name)))} if name in said else {}
 
@@ -54,9 +54,7 @@ def window(said: Message) -> Keys:
     made: Keys = {}
     for name, short, usual in (("kernel_size", "kernel", 0), ("stride", "stride", 1), ("pad", "pad", 0)):
         made |= per_axis(said, name, short, usual)
-    return made | (
-        {"dilation": bare(list(said.all("dilation")))} if said.kind == "ConvolutionParameter" and "dilation" in said else {}
-    )
+    return made | ({"dilation": bare(list(said.all("dilation")))} if "dilation" in said else {})
 
 
 def convolution(said: Message, layer: Message) -> Keys:
@@ -101,6 +99,18 @@ def infogain(said: Message, layer: Message) -> Keys:
 
 
 # --- the rest ---
+def accuracy(said: Message, layer: Message) -> Keys:
+    return given(said, "top_k", "axis") | optional(said, "ignore_label")
+
+
+def lrn(said: Message, layer: Message) -> Keys:
+    return given(said, "local_size", "alpha", "beta", "k") | lower(said, "norm_region")
+
+
+def reduction(said: Message, layer: Message) -> Keys:
+    return lower(said, "operation") | given(said, "axis", "coeff")
+
+
 def concat(said: Message, layer: Message) -> Keys:
     return {"axis": said["concat_dim"] if "concat_dim" in said else said["axis"]}
 
@@ -162,8 +172,7 @@ def told(*names: str) -> Callable[[Message, Message], Keys]:
 
 KINDS: dict[str, Kind] = {
     "AbsVal": Kind("AbsVal"),
-    "Accuracy": Kind("Accuracy", "accuracy_param", lambda said, layer: given(said, "top_k", "axis") | optional(said, "ignore_label"),
-                     ("per_class",)),
+    "Accuracy": Kind("Accuracy", "accuracy_param", accuracy, ("per_class",)),
     "ArgMax": Kind("ArgMax", "argmax_param", lambda said, layer: given(said, "out_max_val", "top_k") | optional(said, "axis")),
     "BatchNorm": Kind("BatchNorm", "batch_norm_param", batch_norm),
     "BatchReindex": Kind("BatchReindex"),
@@ -188,7 +197,7 @@ KINDS: dict[str, Kind] = {
     "InfogainLoss": Kind("InfogainLoss", "infogain_loss_param", infogain, ("prob",)),
     "InnerProduct": Kind("InnerProduct", "inner_product_param", plain("num_output", "bias_term", "axis", "transpose")),
     "Log": Kind("Log", "log_param", base),
-    "LRN": Kind("LRN", "lrn_param", lambda said, layer: given(said, "local_size", "alpha", "beta", "k") | lower(said, "norm_region")),
+    "LRN": Kind("LRN", "lrn_param", lrn),
     "LSTM": Kind("LSTM", "recurrent_param", recurrent, ("state", "cell")),
     "MultinomialLogisticLoss": Kind("MultinomialLogisticLoss"),
     "MVN": Kind("MVN", "mvn_param", plain("normalize_variance", "across_channels", "eps")),
@@ -197,7 +206,7 @@ KINDS: dict[str, Kind] = {
     "Pooling": Kind("Pooling", "pooling_param", pooling, ("mask",)),
     "Power": Kind("Power", "power_param", plain("power", "scale", "shift")),
     "PReLU": Kind("PReLU", "prelu_param", plain("channel_shared")),
-    "Reduction": Kind("Reduction", "reduction_param", lambda said, layer: lower(said, "operation") | given(said, "axis", "coeff")),
+    "Reduction": Kind("Reduction", "reduction_param", reduction),
     "ReLU": Kind("ReLU", "relu_param", plain("negative_slope")),
     "ReLU6": Kind("ReLU6"),
     "Reshape": Kind("Reshape", "reshape_param", reshape),

@@ -99,8 +99,8 @@ def left_out(assembly: Assembly, order: list[int], notes: list[str]) -> list[int
     needed = [pieces[number] for number in unknown if number in kept or not kept]
     if needed:
         names = ", ".join(piece.where for piece in needed)
-        raise DataError(f"{needed[0].path}: not translated: {names}; others need what they make, and there is no such layer here: "
-                        "take them out of the prototxt, or put layers that are known in their place")  # fmt: skip
+        raise DataError(f"{needed[0].path}: not translated: {names}; others need what they make, and there is no such layer "
+                        "here: take them out of the prototxt, or put layers that are known in their place")  # fmt: skip
     if not kept:
         raise DataError(f"{pieces[0].path if pieces else 'the prototxt'}: has no layers besides those that bring in data")
     return kept

@@ -73,9 +73,7 @@ def nets_of(given: Given, solver: Message | None) -> Nets:
     if not others and made.deploy is None:
         others = inside_weights(given)
     if len(others) > 2:
-        raise ConfigError(
-            f"{others[2].path}: is a third net; give one that trains, one that tests and one that is deployed at most"
-        )
+        raise ConfigError(f"{others[2].path}: is a third net; give at most one to train, one to test and one to deploy")
     if len(others) == 2:
         made.train, made.test = in_order(others, solver)
     elif others:

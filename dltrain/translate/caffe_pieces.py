@@ -184,15 +184,22 @@ class Assembly:
             piece.bottoms.append(right[0])
 
     def chained(self, known: list[Blob], meant: dict[str, Blob]) -> list[Blob]:
-        """Two lines of different phases with the same bottom, one behind the other: each phase passes through one of them."""
+        """Two lines of different phases over the same blob, one behind the other: each phase passes through one of them."""
         if len(known) != 2 or not all(isinstance(blob, Top) and blob.number == 0 for blob in known):
             return []
         first, second = (self.pieces[blob.piece] for blob in known if isinstance(blob, Top))
-        apart = not set(first.phases) & set(second.phases)
-        if not (apart and first.bottoms and second.bottoms and first.bottoms[0] == second.bottoms[0]):
+        if set(first.phases) & set(second.phases) or not (first.bottoms and second.bottoms):
             return []
-        first.bottoms[0] = known[1]
-        return known[:1] if all(self.resolved(known[0], phase) == want for phase, want in meant.items()) else []
+        before = first.bottoms[0], second.bottoms[0]
+        for below in before:
+            first.bottoms[0], second.bottoms[0] = known[1], below
+            fine = all(self.resolved(known[0], phase) == want for phase, want in meant.items())
+            through = all(self.resolved(below, phase) == self.resolved(one, phase)
+                          for piece, one in zip((first, second), before) for phase in piece.phases)  # fmt: skip
+            if fine and through:
+                return known[:1]
+        first.bottoms[0], second.bottoms[0] = before
+        return []
 
     def resolved(self, blob: Blob, phase: str) -> Blob:
         """What a blob is in a phase, past the lines that the phase leaves out: their first bottom."""

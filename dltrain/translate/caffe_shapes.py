@@ -96,15 +96,9 @@ def insert(draft: Draft, reader: Part, place: int, word: str, made: Part, deploy
     """A line in front of one that reads it; one for all that read the same."""
     bottom = reader.bottoms[place]
     name = f"{bottom.replace('.', '_')}_{word}"
-    there = next(
-        (
-            part
-            for part in draft.net
-            if part.name == name and part.bottoms == [bottom] and part.keys.get("shape") == made.keys.get("shape")
-        ),
-        None,
-    )
-    if there is None:
+    if not any(
+        (part.name, part.bottoms, part.keys.get("shape")) == (name, [bottom], made.keys.get("shape")) for part in draft.net
+    ):
         made.name = unique(name, {part.name for part in draft.net})
         made.bottoms = [bottom]
         made.keys |= {"phase": ["train", "test"]} if deploy else {}

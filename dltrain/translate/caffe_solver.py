@@ -56,11 +56,8 @@ def policy(said: Message, path: str) -> Keys:
     """lr_policy: {type: step, gamma: 0.1, stepsize: 1000}; fixed goes without saying."""
     kind = str(said["lr_policy"] or "")
     if kind not in POLICIES:
-        what = (
-            f"there is no lr_policy '{kind}' in Caffe; {did_you_mean(kind, POLICIES)}"
-            if kind
-            else 'has no lr_policy; add lr_policy: "fixed"'
-        )
+        known = f"there is no lr_policy '{kind}' in Caffe; {did_you_mean(kind, POLICIES)}"
+        what = known if kind else 'has no lr_policy; add lr_policy: "fixed"'
         raise DataError(f"{path}:{said.lines.get('lr_policy', said.line)}: {what}")
     if kind == "fixed":
         return {}

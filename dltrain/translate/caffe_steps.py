@@ -40,7 +40,7 @@ def steps_of(layer: Message, phase: str, side: Side, notes: list[str]) -> Steps:
 
 
 def sized(layer: Message, side: Side) -> Steps:
-    """new_height and new_width of ImageData, else the size of its first picture, which all have; and OpenCV's order of colours."""
+    """The size of ImageData, or that of its first picture, which all have; and OpenCV's order of colours."""
     said = layer["image_data_param"]
     if layer["type"] != "ImageData":
         return []

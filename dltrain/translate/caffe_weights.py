@@ -48,8 +48,8 @@ def load(lines: Lines, files: list[Path], notes: list[str]) -> dict[str, Any]:
                 continue
             blobs = found.pop(0) if len(found) > 1 or last(lines, number) else found[0]
             if len(blobs) != len(row):
-                raise DataError(f"{path}: layer '{pieces[number].theirs}' has {len(blobs)} blobs, and {pieces[number].where} takes "
-                                f"{len(row)}; the file is of another net")  # fmt: skip
+                raise DataError(f"{path}: layer '{pieces[number].theirs}' has {len(blobs)} blobs, and {pieces[number].where} "
+                                f"takes {len(row)}; the file is of another net")  # fmt: skip
             made |= {place: blob for place, blob in zip(row, blobs) if place}
         strange = [name for name, rest in waiting.items() if rest and name not in {pieces[number].theirs for number in where}]
         if strange:
@@ -69,7 +69,7 @@ def slots(lines: Lines, history: list[Any], names: tuple[str, ...], path: Path) 
     where = places(lines)
     order = [place for number in lines.assembly.order["train"] for place in where.get(number, []) if place]
     if len(history) != len(names) * len(order):
-        raise DataError(f"{path}: remembers {len(history)} blobs, and the training net with this solver {len(names) * len(order)}: "
-                        "it is of another net, or of another solver")  # fmt: skip
+        raise DataError(f"{path}: remembers {len(history)} blobs, and the training net with this solver "
+                        f"{len(names) * len(order)}: it is of another net, or of another solver")  # fmt: skip
     pairs = zip([(slot, place) for slot in names for place in order], history)
     return {f"slots/{slot}/{place.removeprefix('data/')}": array for (slot, place), array in pairs if place.startswith("data/")}

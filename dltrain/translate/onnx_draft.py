@@ -16,8 +16,9 @@ from dltrain.translate.onnx_graph import Blob, Graph, Made, made_layer
 WEIGHT = re.compile(r"^(.+?)[._/](weight|kernel|w|gamma|scale|slope|weight_ih_l0)(_0)?(:0)?$", re.IGNORECASE)
 NUMBERED = re.compile(r"^(.+)_[0-9]+$")
 LEARNT = ("Conv", "ConvTranspose", "Gemm", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "PRelu", "MatMul")
+# operators that are mostly modules, which have a name of their own
 PLACED = (*LEARNT, "GroupNormalization", "LSTM", "GRU", "RNN", "MaxPool", "AveragePool", "GlobalAveragePool", "Dropout", "Relu",
-          "LeakyRelu", "Sigmoid", "Tanh", "Softmax", "Elu", "HardSwish", "Clip", "Gelu")  # fmt: skip  # mostly modules with a name
+          "LeakyRelu", "Sigmoid", "Tanh", "Softmax", "Elu", "HardSwish", "Clip", "Gelu")  # fmt: skip
 UNKNOWN = 2**31 - 1  # classes of a field that nobody counts
 
 

@@ -170,12 +170,12 @@ def cut(at: At, x: Any, *given: Any) -> Any:
 
 def slices(at: At, given: tuple[Any, ...], sizes: Any) -> list[slice]:
     """A slice for each axis, from the inputs of Slice, or in old files its attributes."""
-    said = [None if values is None else ints(values) for values in given] or [at["starts"], at["ends"], at.get("axes")]
-    starts, ends, axes, steps = (*said, *[None] * (4 - len(said)))
-    chosen = axes_of({}, axes, len(sizes)) if axes is not None else range(len(starts or ()))
+    said: list[Any] = [None if values is None else ints(values) for values in given] or [at["starts"], at["ends"], at.get("axes")]
+    starts, ends, axes, steps = [*said, None, None][:4]
+    chosen = axes_of({}, axes, len(sizes)) if axes is not None else list(range(len(starts)))
     made = [slice(None)] * len(sizes)
-    for place, axis in enumerate(chosen):
-        made[axis] = slice(starts[place], ends[place], steps[place] if steps else 1)  # type: ignore[index]
+    for axis, start, end, step in zip(chosen, starts, ends, steps or [1] * len(chosen)):
+        made[axis] = slice(start, end, step)
     return made
 
 

@@ -275,7 +275,9 @@ def eltwise(net: Graph, operation: str, xs: list[Blob]) -> Blob:
     rank = max(x.ndim for x in xs)
     if len({x.ndim - x.batch for x in xs}) > 1:
         raise Differs("the batches of its inputs do not meet")
-    wide = [net.reshape(x, [1] * (rank - x.ndim) + list(x.shape[1:]), x.batch + rank - x.ndim) if x.ndim < rank else x for x in xs]
+    wide = [
+        net.reshape(x, [1] * (rank - x.ndim) + list(x.shape[1:]), x.batch + rank - x.ndim) if x.ndim < rank else x for x in xs
+    ]
     if operation == "div" and len(wide) > 2:
         return reduce(lambda a, b: net("Eltwise", a, b, operation="div"), wide)
     return moved(net("Eltwise", *wide, operation=operation), wide[0].batch)

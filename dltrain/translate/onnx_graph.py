@@ -42,7 +42,6 @@ class Made:
     roles: list[str] = field(default_factory=list)  # of its params, in the order of the file of weights
     tops: list[Blob] = field(default_factory=list)
     node: Any = None  # where it comes from
-    freeze: bool = False
     line: dict[str, Any] = field(default_factory=dict)  # what else the line says: param
     name: str = ""
 

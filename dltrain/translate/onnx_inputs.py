@@ -39,7 +39,9 @@ def fields_of(
         batch = batch_axis(value.name, dims, nodes, otherwise) if dims else 0
         sizes = [int(dim.dim_value) or None for dim in dims]
         rest = list(said) if said is not None else [size for axis, size in enumerate(sizes) if axis != batch]
-        if any(size is None or not 0 < size <= LARGEST for size in rest) or (said is not None and dims and len(said) != len(dims) - 1):
+        if any(size is None or not 0 < size <= LARGEST for size in rest) or (
+            said is not None and dims and len(said) != len(dims) - 1
+        ):
             wrong.append(f"'{value.name}' is {shown(dims, batch)}; say --shape {names[value.name]}={example(dims, batch)}")
             continue
         real = int(kind.elem_type) in REAL or becomes_real(value.name, nodes)

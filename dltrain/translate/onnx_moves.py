@@ -10,10 +10,11 @@ import numpy as np
 
 from dltrain.tensor import Shape
 from dltrain.translate.onnx_fold import At, axes_of, ints, slices
-from dltrain.translate.onnx_formulas import blob, constant, node, number
-from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph, moved
+from dltrain.translate.onnx_formulas import LARGEST, blob, constant, node, number
+from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph, bounded
 
 PIECES = 64  # of one blob, put together again
+NEAR = 16.0  # what may be added and taken away again, and little is lost
 
 
 # --- axes ---
@@ -174,14 +175,15 @@ def one_hot(net: Graph, at: At, index: Any, depth: Any, values: Any) -> Blob:
     y = embedded(net, levels[0] + (levels[1] - levels[0]) * np.eye(size), blob(index), [size])
     axis = at.get("axis", -1) % y.ndim
     order = [*range(axis), y.ndim - 1, *range(axis, y.ndim - 1)]
-    return transpose(net, {"perm": order}, y)
+    made: Blob = transpose(net, {"perm": order}, y)
+    return made
 
 
 # --- more of the same ---
 @node("Tile", "Expand")
 def tile(net: Graph, at: At, x: Any, sizes: Any) -> Blob:
-    wanted = ints(constant(sizes, "its sizes"))
-    wanted = [1] * (blob(x).ndim - len(wanted)) + wanted
+    x, wanted = blob(x), ints(constant(sizes, "its sizes"))
+    wanted = [1] * (x.ndim - len(wanted)) + wanted
     more = len(wanted) - x.ndim
     y = net.reshape(x, [1] * more + list(x.shape[1:]), x.batch + more) if more else x
     for axis, size in enumerate(wanted):
@@ -194,11 +196,12 @@ def tile(net: Graph, at: At, x: Any, sizes: Any) -> Blob:
         if at["op"] == "Expand" and size not in (1, y.shape[ours]) and y.shape[ours] != 1:
             raise Differs(f"{y.shape[ours]} places cannot become {size}")
         y = net("Tile", y, axis=ours, tiles=times) if times != 1 else y
-    return moved(y, y.batch)
+    return y
 
 
 @node("Pad")
 def pad(net: Graph, at: At, x: Any, pads: Any = None, value: Any = None, axes: Any = None) -> Blob:
+    """Pads below 0 cut."""
     given = ints(at.get("pads", at.get("paddings", [])) if pads is None else constant(pads, "its pads"))
     chosen, half = axes_of({}, None if axes is None else constant(axes, "its axes"), blob(x).ndim), len(given) // 2
     if len(given) != 2 * len(chosen):
@@ -207,23 +210,37 @@ def pad(net: Graph, at: At, x: Any, pads: Any = None, value: Any = None, axes: A
     for axis, low, high in zip(chosen, given[:half], given[half:]):
         if low or high:
             before[x.axis(axis)], after[x.axis(axis)] = low, high
-    for axis in range(1, x.ndim):  # pads below 0 cut
+    for axis in range(1, x.ndim):
         low, high = max(-before[axis], 0), x.shape[axis] - max(-after[axis], 0)
         x = net.cut(x, axis, low, high) if (low, high) != (0, x.shape[axis]) else x
         before[axis], after[axis] = max(before[axis], 0), max(after[axis], 0)
-    if not any(before + after):
-        return x
-    mode = {"constant": "zero", "reflect": "reflect", "edge": "edge"}.get(at.get("mode", "constant"))
     level = float(at.get("value", 0.0)) if value is None else number(value, "its value")
-    if mode is None or not np.isfinite(level) or abs(level) > 1e4:
-        raise Differs(f"mode {at.get('mode')} with {level:g}")
+    return padded(net, x, before, after, at.get("mode", "constant"), level) if any(before + after) else x
+
+
+def padded(net: Graph, x: Blob, before: list[int], after: list[int], how: str, level: float) -> Blob:
+    """Ours pads with 0: another number is shifted there, or, where it is large, added to every place by its own term."""
+    mode = {"constant": "zero", "reflect": "reflect", "edge": "edge"}.get(how)
+    if mode is None or np.isnan(level):
+        raise Differs(f"mode {how} with {level:g}")
     first = next(axis for axis in range(1, x.ndim) if before[axis] or after[axis])
     first = 2 if first > 1 else 1
     keys: dict[str, Any] = {"pad": before[first:], "mode": mode, "axis": first}
     if before != after:
         keys["pad_after"] = after[first:]
     shift = level if mode == "zero" else 0.0
+    if abs(shift) > NEAR:
+        return framed(net, net("Pad", x, **keys), first, [(low, low + n) for low, n in zip(before, x.shape)], shift)
     y = net("Pad", net("Power", x, shift=-shift) if shift else x, **keys)
     return net("Power", y, shift=shift) if shift else y
 
 
+def framed(net: Graph, y: Blob, first: int, inner: list[tuple[int, int]], level: float) -> Blob:
+    """y with a number added outside of what was there before, which does not learn."""
+    bounded(prod(y.shape[first:]))
+    table = np.full(y.shape[first:], np.clip(level, -LARGEST, LARGEST))
+    table[tuple(slice(low, high) for low, high in inner[first:])] = 0
+    made = net("Bias", y, params={"bias": table}, axis=first, num_axes=table.ndim)
+    assert made.part is not None
+    made.part.line = {"param": {"bias": {"freeze": True}}}
+    return made

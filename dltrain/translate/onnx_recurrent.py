@@ -51,11 +51,14 @@ def recurrent(
     if any(state is not None for state in states):
         states = [zeros(net, x, h, len(sides)) if state is None else state for state in states]
     bottoms = [x, None, None, *states] if any(state is not None for state in states) else [x]
-    keys: dict[str, Any] = {
-        "RNN": {"output_term": False, "activation": activation(at)}, "LSTM": {"peepholes": p is not None},
-        "GRU": {"reset": "after" if at.get("linear_before_reset") else "before"},
-    }[kind]  # fmt: skip
-    y, *ends = net.tops(kind, *bottoms, params=ours, batch=0, num_output=h, bidirectional=len(sides) == 2, **keys)
+    keys: dict[str, Any] = {"num_output": h, "bidirectional": len(sides) == 2}
+    if kind == "RNN":
+        keys |= {"output_term": False, "activation": activation(at)}
+    else:
+        keys |= (
+            {"peepholes": p is not None} if kind == "LSTM" else {"reset": "after" if at.get("linear_before_reset") else "before"}
+        )
+    y, *ends = net.tops(kind, *bottoms, params=ours, batch=0, **keys)
     return outputs(net, at, y, ends, back)
 
 
@@ -91,10 +94,10 @@ def hold(at: At, x: Blob, weights: list[Any], ways: int, lengths: Any) -> None:
 
 
 def activation(at: At) -> str:
-    said = {name.lower() for name in at.get("activations", ["Tanh"])}
+    said = {str(name).lower() for name in at.get("activations", ["Tanh"])}
     if said not in ({"tanh"}, {"relu"}):
         raise Differs(f"activations {at['activations']}")
-    return said.pop()
+    return min(said)
 
 
 def first(net: Graph, x: Blob, h: int, parts: int, back: bool, state: Any, at: At) -> Blob | None:

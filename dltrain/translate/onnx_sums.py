@@ -28,7 +28,9 @@ GLOBAL = {"ReduceMean": "mean", "ReduceMax": "max"}  # what a Pooling says of wh
 def gemm(net: Graph, at: At, a: Any, b: Any, c: Any = None) -> Blob:
     alpha, beta, weight = at.get("alpha", 1.0), at.get("beta", 1.0), constant(b, "its second input")
     if weight.ndim != 2 or blob(a).ndim != 2 or a.batch != int(bool(at.get("transA"))):
-        raise Differs(f"a product of {Shape(a.sizes)} and {Shape(weight.shape)}: a matrix with a row a sample, and a constant one")
+        raise Differs(
+            f"a product of {Shape(a.sizes)} and {Shape(weight.shape)}: a matrix with a row a sample, and a constant one"
+        )
     weight = alpha * (weight if at.get("transB") else weight.T).astype(np.float32)
     x, outputs = moved(a, 0), len(weight)
     if isinstance(c, Blob):

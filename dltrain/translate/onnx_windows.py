@@ -21,8 +21,14 @@ def window(at: At, x: Any, kernel: list[int]) -> tuple[dict[str, list[int]], Pad
     axes = len(kernel)
     stride, dilation = at.get("strides", [1] * axes), at.get("dilations", [1] * axes)
     pads, auto = at.get("pads", [0] * 2 * axes), at.get("auto_pad", "NOTSET")
-    if {len(stride), len(dilation), len(pads) / 2} != {axes} or len(x.shape) != axes + 2 or min([*stride, *dilation, *kernel]) < 1:
-        raise Differs(f"a window of {kernel} with strides {stride}, dilations {dilation} and pads {pads} over {Shape(x.shape[2:])}")
+    if (
+        {len(stride), len(dilation), len(pads) / 2} != {axes}
+        or len(x.shape) != axes + 2
+        or min([*stride, *dilation, *kernel]) < 1
+    ):
+        raise Differs(
+            f"a window of {kernel} with strides {stride}, dilations {dilation} and pads {pads} over {Shape(x.shape[2:])}"
+        )
     before, after = pads[:axes], pads[axes:]
     if auto == "VALID":
         before, after = [0] * axes, [0] * axes
@@ -72,19 +78,18 @@ def conv_transpose(net: Graph, at: At, x: Any, w: Any, b: Any = None) -> Blob:
     keys, before, after = window(at | {"auto_pad": "NOTSET"}, x, list(weight.shape[2:]))
     more, group, axes = at.get("output_padding", [0] * len(before)), at.get("group", 1), zip(x.shape[2:], *keys.values())
     full = [s * (n - 1) + d * (k - 1) + 1 for n, k, s, d in axes]
-    keys |= {"num_output": group * weight.shape[1], "group": group, "bias_term": bias is not None}
+    more_keys = {"num_output": group * weight.shape[1], "group": group, "bias_term": bias is not None}
     wanted = at.get("output_shape")
     if at.get("auto_pad", "NOTSET").startswith("SAME"):
         wanted = [n * s for n, s in zip(x.shape[2:], keys["stride"])]
     if wanted is None and before == after and not any(more):
-        return net("Deconvolution", x, params=params(weight, bias), **short(pad=before, **keys))
+        return net("Deconvolution", x, params=params(weight, bias), **short(pad=before, **keys, **more_keys))
     if wanted is None:
         wanted = [n + m - p - q for n, m, p, q in zip(full, more, before, after)]
     else:
         total = [max(n + m - size, 0) for n, m, size in zip(full, more, wanted)]
-        half = [t // 2 if at.get("auto_pad") != "SAME_LOWER" else t - t // 2 for t in total]
-        before = half if at.get("auto_pad") == "SAME_UPPER" or at.get("auto_pad") == "SAME_LOWER" else [t - t // 2 for t in total]
-    y = net("Deconvolution", x, params=params(weight, bias), **short(**keys))
+        before = [t // 2 if at.get("auto_pad") == "SAME_UPPER" else t - t // 2 for t in total]
+    y = net("Deconvolution", x, params=params(weight, bias), **short(**keys, **more_keys))
     beyond = [max(start + size - n, 0) for start, size, n in zip(before, wanted, full)]
     if any(beyond) and bias is not None and np.any(bias):
         raise Differs("output_padding beyond what the pads take away, with a bias")
@@ -110,9 +115,11 @@ def pool(net: Graph, at: At, x: Any) -> Any:
         inner, both = padded(net, x, before, after, "edge" if kind == "max" else "zero")
         both, rounding = fitting(inner, keys, [0] * len(before), sizes)
     if both is None:
-        raise Differs(f"windows of {keys['kernel_size']} by {keys['stride']} over {Shape(x.shape[2:])}, padded {before} and {after}")
-    tops = net.tops("Pooling", inner, **short(pool=kind, **keys, pad=both, round=rounding), **(
-        {"p": float(at.get("p", 2))} if kind == "lp" else {}))  # fmt: skip
+        raise Differs(
+            f"windows of {keys['kernel_size']} by {keys['stride']} over {Shape(x.shape[2:])}, padded {before} and {after}"
+        )
+    said = short(pool=kind, **keys, pad=both, round=rounding) | ({"p": float(at.get("p", 2))} if kind == "lp" else {})
+    tops = net.tops("Pooling", inner, **said)
     if kind == "mean":
         return counted(net, tops[0], inner, keys, (both, before, after), x, bool(at.get("count_include_pad")))
     if kind == "lp":

@@ -80,7 +80,7 @@ def built(text: str, path: Path, draft: Draft, fields: dict[str, Shape] | None) 
 
 
 def fitted(config: Config, given: dict[str, Any]) -> Fit:
-    """The weights in the shapes of the net; DataError names all that cannot be.  A state that nobody tells is at its beginning."""
+    """The weights in the shapes of the net; DataError names all that cannot be.  A state nobody tells is at its beginning."""
     store = config.net.store
     places = snapshot.paths(store)
     wanted = {f"data/{places[f'{part.layer}/{part.role}']}": tuple(part.shape) for part in store.segments.values()}

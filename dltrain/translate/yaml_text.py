@@ -27,12 +27,16 @@ UNSURE = ("arrays", "csv", "hdf5", "lmdb", "pairs", "triplets", "generated")  # 
 def yaml_text(draft: Draft, head: str = "") -> str:
     """The config; `head` are comment lines for its top."""
     parts = [commented(head)] if head else []
-    parts += [commented("Not translated, or not exactly:\n" + "\n".join(f"  {note}" for note in draft.notes))] if draft.notes else []
+    parts += (
+        [commented("Not translated, or not exactly:\n" + "\n".join(f"  {note}" for note in draft.notes))] if draft.notes else []
+    )
     said = {"name": draft.name} | {key: value for key, value in draft.rest.items() if key != "engine"}
     parts += [entry(key, value) for key, value in said.items()]
     parts += [section("data", draft.data)] if draft.data else []
     parts.append("net:\n" + net_text(draft.net, first_field(draft.data)))
-    parts += [section("solver", without_defaults(SOLVERS.get(draft.solver.get("type", "")), draft.solver))] if draft.solver else []
+    parts += (
+        [section("solver", without_defaults(SOLVERS.get(draft.solver.get("type", "")), draft.solver))] if draft.solver else []
+    )
     parts += [section("engine", draft.rest["engine"])] if draft.rest.get("engine") else []
     return "".join(parts)
 
@@ -42,7 +46,9 @@ def commented(text: str) -> str:
     made = ""
     for line in text.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
-        made += "".join(f"# {row}\n" for row in filled([visible(word) for word in line.split()], indent, f"{indent}  ", WIDTH - 2))
+        made += "".join(
+            f"# {row}\n" for row in filled([visible(word) for word in line.split()], indent, f"{indent}  ", WIDTH - 2)
+        )
     return made
 
 

@@ -74,7 +74,9 @@ def ours(path: Path, feeds: Mapping[str, Array], device: str = "reference", shap
         return found
 
 
-def agree(made: Any, folder: Path, feeds: Mapping[str, Array] | None = None, device: str = "reference", rtol: float = 1e-5) -> dict[str, Array]:
+def agree(
+    made: Any, folder: Path, feeds: Mapping[str, Array] | None = None, device: str = "reference", rtol: float = 1e-5
+) -> dict[str, Array]:
     """Holds ours against theirs, and the shapes, too; returns ours."""
     path = saved(made, folder)
     if feeds is None:

@@ -111,14 +111,18 @@ def test_weights_in_other_shapes_of_the_same_size_fit_and_others_are_told_togeth
     write(given, tmp_path, False, Console(quiet=True))
     assert snapshot.read(tmp_path / "weights.h5").arrays["data/a%2Fip/0"].shape == (2, 12)
     given.weights |= {"data/a%2Fip/1": np.zeros(3), "data/conv/0": np.zeros((3, 1, 5, 5))}
-    words = r"weights: conv \(data/conv/0\) is 3 x 1 x 5 x 5, the net has 3 x 1 x 3 x 3; a/ip \(data/a%2Fip/1\) is 3, the net has 2; "
+    words = (
+        r"weights: conv \(data/conv/0\) is 3 x 1 x 5 x 5, the net has 3 x 1 x 3 x 3; a/ip \(data/a%2Fip/1\) is 3, the net has 2; "
+    )
     with pytest.raises(DataError, match=words):
         write(given, tmp_path, True, Console(quiet=True))
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "weights.h5").write_text("mine")
-    with pytest.raises(ConfigError, match=r"weights.h5: is there already; choose another folder with -o DIR, or overwrite it with --f"):
+    with pytest.raises(
+        ConfigError, match=r"weights.h5: is there already; choose another folder with -o DIR, or overwrite it with --f"
+    ):
         write(draft(), tmp_path, False, Console(quiet=True))
     assert not (tmp_path / "net.yaml").exists()
     write(draft(), tmp_path, True, Console(quiet=True))
@@ -127,13 +131,20 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
 
 def test_a_net_that_cannot_be_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="layer 'pool' .Pooling.: 'kernel_size' "):
-        write(draft(net=[Part("pool", "Pooling", {"kernel_size": 9, "round": "floor"}, ["data"])]), tmp_path, False, Console(quiet=True))
+        write(
+            draft(net=[Part("pool", "Pooling", {"kernel_size": 9, "round": "floor"}, ["data"])]),
+            tmp_path,
+            False,
+            Console(quiet=True),
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_where_only_absent_data_tell_the_shapes_the_importer_may(tmp_path: Path) -> None:
     given = draft(data={"source": {"type": "lmdb", "file": "not/there"}})
-    made = write(given, tmp_path / "a", False, Console(quiet=True), fields={"data": Shape((1, 6, 6)), "label": Shape((), "index")})
+    made = write(
+        given, tmp_path / "a", False, Console(quiet=True), fields={"data": Shape((1, 6, 6)), "label": Shape((), "index")}
+    )
     assert made["built"] and made["parameters"] == 59
     made = write(draft(data={"source": {"type": "lmdb", "train": "not/there"}}), tmp_path / "b", False, Console(quiet=True))
     assert not made["built"] and "parameters" not in made

@@ -106,7 +106,9 @@ def test_a_first_line_names_its_field_where_only_files_tell_the_first() -> None:
 
 
 def test_a_bottom_that_may_be_left_out_is_always_named() -> None:
-    draft = blank(Part("a", "ReLU", {}, ["image"]), Part("one", "Constant", {"value": 2.0}, ["a"]), Part("two", "Constant", {"value": 1.5}))
+    draft = blank(
+        Part("a", "ReLU", {}, ["image"]), Part("one", "Constant", {"value": 2.0}, ["a"]), Part("two", "Constant", {"value": 1.5})
+    )
     assert [row.partition("value")[2] for row in net_of(draft)[1:]] == [": 2, bottom: a}", ": 1.5}"]
     assert back(draft).net.shapes["test"]["one"][0] == 64
 
@@ -134,7 +136,12 @@ def test_long_lines_and_values_are_broken_at_the_same_width() -> None:
     points = list(range(1, 90))
     draft = blank(Part("cut", "Slice", {"axis": 1, "slice_point": points}, ["x"]), x=[90])
     draft.data["transform"] = [{"mean": [float(n) for n in range(90)]}]
-    draft.solver = {"type": "SGD", "base_lr": 0.1, "max_iter": 5, "lr_policy": {"type": "multistep", "gamma": 0.1, "stepvalue": points}}
+    draft.solver = {
+        "type": "SGD",
+        "base_lr": 0.1,
+        "max_iter": 5,
+        "lr_policy": {"type": "multistep", "gamma": 0.1, "stepvalue": points},
+    }
     draft.notes = ["word " * 60]
     made = yaml_text(draft)
     assert max(map(len, made.splitlines())) <= 130
@@ -201,7 +208,9 @@ def stored(value: object, sign: str = "$", written: str = "$") -> object:
     return np.float32(value) if isinstance(value, float) else value
 
 
-@pytest.mark.parametrize("word", ["*.bias", "a: b", "a #b", "[x]", "~", "yes", "017", "0x1f", "x,y", "'", '"', "\\", "é", "😀", "\u2028", ""])
+@pytest.mark.parametrize(
+    "word", ["*.bias", "a: b", "a #b", "[x]", "~", "yes", "017", "0x1f", "x,y", "'", '"', "\\", "é", "😀", "\u2028", ""]
+)
 def test_texts_are_quoted_where_it_matters(word: str) -> None:
     assert parse(f"{{k: {text(word)}, {text(word)}: 1}}").value == {"k": word, word: 1}
 

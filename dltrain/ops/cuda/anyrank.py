@@ -52,7 +52,7 @@ def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     window, windows, made = call.args["window"], prod(dy.shape[2:]), []
     if dw is not None:
         views, numbers = [view(array) for array in (x, dy, dw)], [window.area, window.group, len(x), windows]
-        made += [cuda.launch("anyrank", "conv_dw", dw.size, x, dy, dw, *views, geometry(call, cuda), *numbers)]
+        made += [cuda.launch("anyrank", "conv_dw", dw.size, x, dy, dw, *views, geometry(call, cuda), *numbers, block=64)]
     if db is not None:
         made += [cuda.launch("anyrank", "conv_db", db.size, dy, db, view(dy), len(dy), windows)]
     return made

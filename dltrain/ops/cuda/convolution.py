@@ -12,6 +12,7 @@ from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe
 from dltrain.ops.cuda.dense import column_sums, join
+from dltrain.ops.cuda.depthwise import alone
 from dltrain.ops.cuda.launch import launch
 from dltrain.ops.cuda.texts import text_of
 from dltrain.ops.cuda.tiles import Finish, at_once, cut, head
@@ -22,7 +23,8 @@ Rows = list[tuple[int, ...]]
 
 
 def planar(call: Call) -> bool:
-    return len(call.args["window"].kernel) == 2
+    """Two axes, and not each channel by itself."""
+    return len(call.args["window"].kernel) == 2 and not alone(call)
 
 
 class Taps(NamedTuple):

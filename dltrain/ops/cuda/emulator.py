@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dltrain.errors import ConfigError, OutOfMemory
+from dltrain.ops.backend import available
 from dltrain.ops.cache import folder, write
 from dltrain.ops.cuda.driver import Replay
 from dltrain.ops.cuda.texts import KERNELS, kernels_of
@@ -40,7 +41,7 @@ class Emulator:
         return raw.ctypes.data + -raw.ctypes.data % 256, raw
 
     def free_bytes(self) -> int:
-        return 0  # not known
+        return available()
 
     def upload(self, address: int, host: Any) -> None:
         ctypes.memmove(address, host.ctypes.data, host.nbytes)

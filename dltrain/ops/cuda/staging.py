@@ -11,6 +11,7 @@ import numpy as np
 
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.launch import view
+from dltrain.tensor import Picked
 
 if TYPE_CHECKING:
     from dltrain.ops.cuda.backend import Cuda
@@ -35,22 +36,41 @@ class Staging:
         self.cuda = cuda
         self.slots: dict[tuple[int, int], list[Slot]] = {}
         self.turns: dict[tuple[int, int], int] = {}
+        self.tables: dict[int, tuple[Any, DeviceArray]] = {}
 
     def put(self, to: DeviceArray, values: Any) -> None:
-        """to = values, converted and put in the order of the memory by the device."""
+        """to = values, converted and put in the order of the memory by the device; picked rows are picked there."""
+        if isinstance(values, Picked):
+            self.pick(to, values)
+            return
         host = np.ascontiguousarray(values)
         if host.dtype.name not in KINDS or (host.dtype == np.int32) != (to.dtype == np.int32):
             host = host.astype(to.dtype)
-        if not host.size:
-            return
+        if host.size:
+            raw, slot = self.send(to, host)
+            logical = to if host.shape == to.shape else to.reshape(host.shape)
+            self.cuda.each("staging", KINDS[host.dtype.name], host.size, raw, logical, view(logical))()
+            self.cuda.driver.raise_flag(slot.free)
+
+    def pick(self, to: DeviceArray, values: Picked) -> None:
+        """Rows of a table that lies on the device since it was first seen."""
+        if id(values.table) not in self.tables:
+            held = self.cuda.alloc(values.table.size, to.dtype)
+            held[...] = np.asarray(values.table, to.dtype).reshape(-1)
+            self.tables[id(values.table)] = (values.table, held)
+        table, kernel = self.tables[id(values.table)][1], "pick_int" if to.dtype == np.int32 else "pick_float"
+        raw, slot = self.send(to, np.ascontiguousarray(values.rows, np.int32))
+        logical = to if to.shape == values.shape else to.reshape(values.shape)
+        self.cuda.each("staging", kernel, to.size, table, raw, logical, view(logical), to.size // len(values))()
+        self.cuda.driver.raise_flag(slot.free)
+
+    def send(self, to: DeviceArray, host: Any) -> tuple[DeviceArray, Slot]:
+        """The bytes of an array of the host, on the device when what is launched next looks at them."""
         slot = self.next(to.address, host.nbytes)
         self.cuda.driver.wait_for(slot.free)
         slot.host[: host.nbytes] = host.reshape(-1).view(np.uint8)
         self.cuda.driver.send(slot.device.address, slot.host, host.nbytes)
-        raw = DeviceArray(to.driver, slot.device.address, (host.size,), host.dtype, slot.device)
-        logical = to if host.shape == to.shape else to.reshape(host.shape)
-        self.cuda.each("staging", KINDS[host.dtype.name], host.size, raw, logical, view(logical))()
-        self.cuda.driver.raise_flag(slot.free)
+        return DeviceArray(to.driver, slot.device.address, (host.size,), host.dtype, slot.device), slot
 
     def next(self, address: int, size: int) -> Slot:
         key = (address, size)

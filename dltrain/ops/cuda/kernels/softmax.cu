@@ -1,35 +1,12 @@
-// Softmax and the losses over classes: a line of classes for each place, a team of threads (a power of two) for each line.
+// Softmax and the losses over classes: a line of classes for each place, a team of threads for each line.
+
+#include "teams.cuh"
 
 struct Spot {
     int lane, line, at, k; // my place in the team, my line, where it begins in memory, its label
     bool live, known;      // there is such a line; its label is a class, or does not count
     float w;               // what the line weighs
 };
-
-INLINE int lane_of(int team) { return threadIdx.x & (team - 1); }
-
-INLINE void meet(int team) {
-    if (team > 32)
-        __syncthreads();
-    else
-        __syncwarp();
-}
-
-// The sum, or the most, over a team; every thread gets it.
-template <bool SUM> INLINE float together(float value, int team) {
-    __shared__ float parts[1024];
-    int me = threadIdx.x, lane = lane_of(team);
-    if (team == 1) return value;
-    parts[me] = value;
-    for (int half = team / 2; half > 0; half /= 2) {
-        meet(team);
-        if (lane < half) parts[me] = SUM ? parts[me] + parts[me + half] : maximum(parts[me], parts[me + half]);
-    }
-    meet(team);
-    float made = parts[me - lane];
-    meet(team);
-    return made;
-}
 
 // The most of a line, and the sum of exp(x - most).
 INLINE void soften(const float *a, int lane, int step, int classes, int team, float &top, float &sum) {

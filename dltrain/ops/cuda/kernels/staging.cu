@@ -16,6 +16,15 @@ KERNEL arrange_int(const int *raw, int *y, View of_y, int count) {
     EACH(i, count) y[place(of_y, i)] = raw[i];
 }
 
+// y[n] = table[rows[n]], rows of `size` elements in logical order
+KERNEL pick_float(const float *table, const int *rows, float *y, View of_y, int size, int count) {
+    EACH(i, count) y[place(of_y, i)] = table[(size_t)rows[i / size] * size + i % size];
+}
+
+KERNEL pick_int(const int *table, const int *rows, int *y, View of_y, int size, int count) {
+    EACH(i, count) y[place(of_y, i)] = table[(size_t)rows[i / size] * size + i % size];
+}
+
 // A row of the ring: the losses of a step, then 1 where it has failed.  `at` counts the steps.
 KERNEL keep_loss(const float *loss, float *ring, const int *at, int rows, int width, int column) {
     ring[(at[0] % rows) * width + column] = loss[0];
