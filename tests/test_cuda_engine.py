@@ -101,7 +101,7 @@ def test_snapshots_go_from_one_device_to_another(make: Make, config: Config) -> 
 
 # --- losses that are read late ---
 def test_losses_are_read_when_they_are_looked_at(make: Make, config: Config) -> None:
-    engine, rates = make(Cuda(Emulator())), config.solver.rates(0, config.horizon)  # type: ignore[union-attr]
+    engine, rates = make(Cuda(Emulator())), config.solver.rates(30, config.horizon)  # type: ignore[union-attr]
     batch = config.feed.train_batch_now(0)
     losses = [engine.step([batch], rates) for _ in range(600)]  # more than the ring holds
     (ring,) = engine.rings.values()

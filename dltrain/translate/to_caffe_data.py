@@ -73,15 +73,20 @@ class Supply:
         return message
 
     def fed(self) -> list[Message]:
-        """Input layers: one where both phases have as many samples."""
-        sizes = {phase: self.batch(phase) for phase in PHASES}
+        """Input layers, one where both phases are alike; they tell the steps that Caffe knows, and do not do them."""
         made = []
-        for phase, size in sizes.items():
-            shapes = [Shape((size, *shape)) for shape in self.made.config.net.fields.values()]
+        for phase in PHASES:
+            shapes = [Shape((self.batch(phase), *shape)) for shape in self.made.config.net.fields.values()]
             layer = fed(self.fields, shapes).put("name", "data")
-            if len(set(sizes.values())) == 1:
-                return [layer]
-            made.append(layer.add("include", Message("NetStateRule").put("phase", PHASES[phase])))
+            try:
+                transform(self, phase, self.links(phase), layer)
+            except Lacking:
+                layer.fields.pop("transform_param", None)
+            made.append(layer)
+        if made[0] == made[1]:
+            return made[:1]
+        for phase, layer in zip(PHASES.values(), made):
+            layer.add("include", Message("NetStateRule").put("phase", phase))
         return made
 
     def files(self, phase: str) -> Any:

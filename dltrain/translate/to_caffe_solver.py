@@ -66,7 +66,8 @@ def solver_of(config: Config, net: str, per_epoch: Fraction | None, tests: int |
     one.put("iter_size", rule.iter_size)
     loop(one, tests)
     one.made.put("snapshot_prefix", config.name)
-    one.made.put("random_seed", config.seed)
+    if "seed" in config.document.value:
+        one.made.put("random_seed", config.seed)
     if config.engine.device == "cpu":
         one.made.put("solver_mode", "CPU")
     return one.made

@@ -14,6 +14,7 @@ from dltrain.console import Console
 from dltrain.engine import Engine
 from dltrain.errors import ConfigError, DataError, SnapshotError
 from dltrain.launch import engine_of
+from dltrain.marks import load as load_text
 from dltrain.recall import Memory, recall
 from dltrain.run import Run
 from dltrain.sketch import fields_of
@@ -66,13 +67,22 @@ def trained(path: str, weights: str | None, settings: tuple[str, ...], console: 
 def opened(
     file: str | Path, settings: tuple[str, ...], saved: Any, memory: Memory | None, console: Console
 ) -> tuple[Config, bool]:
-    """The config with its data; without, where they cannot be had."""
-    try:
-        return configs.read(file, settings, need_solver=False, saved=saved), True
-    except DataError as error:
-        console.note(f"without the data, which cannot be had: {error}")
+    """The config with its data; without, where they cannot be had, or where it has shapes alone."""
+    if not is_blank(file):
+        try:
+            return configs.read(file, settings, need_solver=False, saved=saved), True
+        except DataError as error:
+            console.note(f"without the data, which cannot be had: {error}")
     keep = None if saved is None else {key: dict(value) for key, value in saved.items()}
     return configs.read(file, settings, need_solver=False, saved=keep, promise=promise_of(memory)), False
+
+
+def is_blank(file: str | Path) -> bool:
+    """True for a config whose source has shapes and no samples."""
+    value = load_text(file).value
+    data = value.get("data") if isinstance(value, dict) else None
+    said = data.get("source") if isinstance(data, dict) else None
+    return isinstance(said, dict) and said.get("type") == "blank"
 
 
 def promise_of(memory: Memory | None) -> Promise:

@@ -85,3 +85,83 @@ def test_what_is_kept_of_batches(cuda: Cuda, count: int) -> None:
         kept = {**args, "factor": np.array([factor], np.float32)}
         compare(cuda, "keep_moments", Case({**kept, "fraction": 0.9, "count": count}))
         compare(cuda, "kept_moments", Case({**kept, "mean": Shape((5,)), "variance": Shape((5,))}))
+
+
+# --- rows ---
+def in_rows(draw: Draw) -> tuple[Any, int, tuple[int, ...]]:
+    """x of any rank, the axis from which on its scale stands, and the shape of that: as each kind of layer has it."""
+    sizes = tuple(draw.choice(1, 2, 3, 4, 6) for _ in range(draw.number(2, 5)))
+    x = draw.array(*sizes) + draw.choice(0, np.float32(5))
+    if draw.yes():  # LayerNorm
+        axis = draw.number(1, len(sizes) - 1)
+        return x, axis, sizes[:axis]
+    groups = draw.choice(*(g for g in range(1, sizes[1] + 1) if sizes[1] % g == 0))
+    return x, -1, (sizes[0], groups)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=cases)
+def test_rows(cuda: Cuda, data: Any) -> None:
+    draw = Draw(data)
+    x, axis, rows = in_rows(draw)
+    scaled = x.shape[axis:] if axis > 0 else x.shape[1:2]
+    axis = max(axis, 1)
+    if draw.number(0, 3) == 0:
+        x = np.tile(x, (1,) * (x.ndim - 1) + (60,))
+        scaled = (*scaled[:-1], scaled[-1] * 60) if axis + len(scaled) == x.ndim else scaled
+        rows = (*rows[:-1], rows[-1] * 60) if len(rows) == x.ndim else rows
+    compare(cuda, "row_moments", Case({"x": x, "mean": Shape(rows), "variance": draw.maybe(Shape(rows))}))
+    mean, variance = draw.array(*rows), np.abs(draw.array(*rows)) + np.float32(0.1)
+    plain = {"x": x, "mean": mean, "variance": draw.maybe(variance), "eps": 0.1, "axis": axis}
+    plain |= {"eps_on": draw.choice("variance", "deviation")}
+    affine = draw.yes()
+    both = {name: draw.array(*scaled) if affine else None for name in ("scale", "bias")}
+    compare(cuda, "row_norm", Case({**plain, **both, "y": Shape(x.shape)}, shared=draw.choice("", "x")))
+    dy = draw.array(*x.shape)
+    compare(cuda, "row_norm_dx", Case({**plain, "scale": both["scale"], "dy": dy, "dx": Shape(x.shape)}, shared=draw.choice("", "dy")))
+    grads = {f"d{name}": draw.array(*scaled) if draw.yes() else None for name in ("scale", "bias")}
+    if any(grad is not None for grad in grads.values()):
+        args = {"x": x, "mean": mean, "variance": variance, "eps": 0.1, "axis": axis}
+        compare(cuda, "row_norm_dw", Case({**args, "dy": dy, **grads}))
+
+
+def test_a_row_without_variance_has_no_pull(cuda: Cuda) -> None:
+    x, zero = np.full((2, 3), 4, np.float32), np.zeros(2, np.float32)
+    args = {"x": x, "mean": zero + 4, "variance": zero, "scale": None, "dy": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    compare(cuda, "row_norm_dx", Case({**args, "dx": Shape((2, 3)), "eps": 0.5, "axis": 1, "eps_on": "deviation"}))
+
+
+# --- neighbours ---
+@settings(max_examples=40, deadline=None)
+@given(data=cases)
+def test_neighbours(cuda: Cuda, data: Any) -> None:
+    """Across channels that are innermost in memory or not, and over places of one axis to three."""
+    draw = Draw(data)
+    sizes = tuple(draw.number(1, 5) for _ in range(draw.number(0, 3)))
+    x = draw.array(draw.number(1, 3), draw.choice(1, 2, 3, 16, 37, 300), *sizes)
+    axes = (1,) if not sizes or draw.yes() else tuple(range(2, x.ndim))
+    args = {"x": x, "local": Shape(x.shape), "axes": axes, "size": draw.choice(1, 3, 5, 9), "rate": draw.choice(0.2, 1e-4)}
+    args |= {"beta": draw.choice(0.75, 0.5, 1.3)}
+    compare(cuda, "lrn", Case({**args, "y": Shape(x.shape), "offset": draw.choice(1.0, 2.0)}))
+    local, dy = np.abs(draw.array(*x.shape)) + np.float32(0.5), draw.array(*x.shape)
+    compare(cuda, "lrn_dx", Case({**args, "local": local, "dy": dy, "dx": Shape(x.shape)}, shared=draw.choice("", "dy")))
+
+
+def test_rows_of_channels_too_long_for_a_block(cuda: Cuda) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 4100)).astype(np.float32)
+    args = {"x": x, "axes": (1,), "size": 5, "rate": 0.2, "beta": 0.75}
+    compare(cuda, "lrn", Case({**args, "local": Shape(x.shape), "y": Shape(x.shape), "offset": 1.0}))
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=cases)
+def test_surroundings(cuda: Cuda, data: Any) -> None:
+    draw = Draw(data)
+    sizes = tuple(draw.number(1, 7) for _ in range(draw.number(1, 3)))
+    x, size = draw.array(draw.number(1, 3), draw.number(1, 4), *sizes), draw.choice(1, 3, 5)
+    compare(cuda, "subtract_around", Case({"x": x, "y": Shape(x.shape), "size": size}))
+    compare(cuda, "subtract_around_dx", Case({"dy": x, "dx": Shape(x.shape), "size": size}))
+    plane = (x.shape[0], 1, *sizes)
+    compare(cuda, "divide_around", Case({"x": x, "deviation": Shape(plane), "y": Shape(x.shape), "size": size}))
+    deviation, dy = np.abs(draw.array(*plane)), draw.array(*x.shape)
+    compare(cuda, "divide_around_dx", Case({"x": x, "deviation": deviation, "dy": dy, "dx": Shape(x.shape), "size": size}))

@@ -138,6 +138,23 @@ class Device:
     def launch(self, function: int, grid: Sequence[int], block: Sequence[int], parameters: Any) -> None:
         self.driver_api.launchKernel(function, *grid, *block, 0, self.current, ctypes.addressof(parameters), 0)
 
+    def seconds(self, run: Replay, times: int) -> float:
+        """How long one run takes of several in a row, as a graph so that the host does not count; the least of three."""
+        runtime, events = self.runtime, [self.runtime.eventCreate() for _ in range(2)]
+        run()
+        again = self.capture([[run]] * times)
+        again()
+        taken = []
+        for _ in range(3):
+            runtime.eventRecord(events[0], self.stream)
+            again()
+            runtime.eventRecord(events[1], self.stream)
+            runtime.eventSynchronize(events[1])
+            taken.append(float(runtime.eventElapsedTime(*events)) / 1000 / times)
+        for event in events:
+            runtime.eventDestroy(event)
+        return min(taken)
+
     # --- graphs ---
     def capture(self, segments: Sequence[Sequence[Replay]]) -> Replay:
         """What the segments launch, as a graph.  Garbage is not collected meanwhile: freeing memory would end the capture."""

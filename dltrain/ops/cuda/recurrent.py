@@ -165,24 +165,30 @@ def products(stack: Stack, part: Part, below: DeviceArray, a: DeviceArray) -> No
         stack.launches.append(stack.cuda.each("recurrent", "at_every_step", a.size, once, a, once.size))
 
 
+def forwards(stack: Stack, number: int, below: DeviceArray, a: DeviceArray, out: Rows) -> None:
+    """All steps of a part, from its first states to its last."""
+    part, names = stack.part(number), (("carried", "h0", "state"), ("carried_cell", "c0", "cell"))
+    products(stack, part, below, a)
+    launches, starts, ends = CELLS[stack.kind][0](part, a, stack.tape(number), out)
+    for state, (carried, first, _) in zip(starts, names):
+        stack.begin(state, number, carried, first)
+    stack.launches += launches
+    for state, (carried, _, last) in zip(ends, names):
+        stack.end(state, number, carried, last)
+
+
 @recipe("recurrent", fits=known)
 def recurrent(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     stack = Stack(call, arrays, cuda)
-    below, forth = stack.read(0), CELLS[stack.kind][0]
+    below = stack.read(0)
     a = cuda.scratch(stack.steps, stack.samples, len(stack.weights[0]["weight_x"]))
     for level in range(stack.levels):
         on_top = level == stack.levels - 1
         made = None if on_top else cuda.scratch(stack.rows, stack.width)
         out = stack.lying("y") if made is None else stack.between(made)
         for way, number in enumerate(stack.parts_of(level)):
-            part, names = stack.part(number), (("carried", "h0", "state"), ("carried_cell", "c0", "cell"))
-            launches, starts, ends = forth(part, a, stack.tape(number), stack.of_way(out, way))
-            products(stack, part, below, a)
-            for state, (carried, first, _) in zip(starts, names):
-                stack.begin(state, number, carried, first)
-            stack.launches += launches
-            for state, (carried, _, last) in zip(ends, names):
-                stack.end(state, number, carried, last)
+            with stack.room.again():
+                forwards(stack, number, below, a, stack.of_way(out, way))
         below = below if made is None else made
     stack.room.close()
     return stack.launches
@@ -219,6 +225,20 @@ def starts_back(stack: Stack, part: Part, ds: States, number: int) -> None:
         stack.end(ds[1], number, "dc0")
 
 
+def backwards(stack: Stack, number: int, read: DeviceArray, dy: Rows, ds: States, da: DeviceArray, below: DeviceArray | None,
+              by_static: DeviceArray | None, add: bool) -> None:  # fmt: skip
+    """All steps of a part back; the level's first part writes what goes below, the other adds to it."""
+    part, grads = stack.part(number), grads_of(stack.call, stack.arrays, stack.ends[number])
+    for d, name in zip(ds, ("dstate", "dcell")):
+        stack.begin(d, number, name)
+    stack.launches += CELLS[stack.kind][1](part, stack.tape(number), dy, ds, da, grads, stack.wants("dh0"))
+    stack.launches += part.learn(da, read, grads.get("weight_x"), grads.get("bias"))
+    static_back(stack, part, da, grads, by_static, add)
+    if below is not None:
+        stack.launches += part.gemm(da.reshape(stack.rows, -1), part.weights["weight_x"], below, add=add)
+    starts_back(stack, part, ds, number)
+
+
 @recipe("recurrent_grad", fits=known)
 def recurrent_grad(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     stack = Stack(call, arrays, cuda)
@@ -232,16 +252,9 @@ def recurrent_grad(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
         read, parts = stack.read(level), stack.parts_of(level)
         below = cuda.scratch(stack.rows, stack.width) if level else None if dx is None else stack.target(dx, of_dx, stack.rows)
         for number in reversed(parts):
-            part, grads, seen_before = stack.part(number), grads_of(call, arrays, stack.ends[number]), number != parts[-1]
-            for d, name in zip(ds, ("dstate", "dcell")):
-                stack.begin(d, number, name)
-            dy = stack.of_way(above, number % stack.ways)
-            stack.launches += CELLS[stack.kind][1](part, stack.tape(number), dy, ds, da, grads, stack.wants("dh0"))
-            stack.launches += part.learn(da, read, grads.get("weight_x"), grads.get("bias"))
-            static_back(stack, part, da, grads, by_static, add=seen_before)
-            if below is not None:
-                stack.launches += part.gemm(da.reshape(stack.rows, -1), part.weights["weight_x"], below, add=seen_before)
-            starts_back(stack, part, ds, number)
+            with stack.room.again():
+                dy = stack.of_way(above, number % stack.ways)
+                backwards(stack, number, read, dy, ds, da, below, by_static, add=number != parts[-1])
         above = above if below is None else stack.between(below)
     for made, to, of_to in ((below, dx, of_dx), (by_static, dstatic, of_dstatic)):
         if made is not None and to is not None:

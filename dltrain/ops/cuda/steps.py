@@ -5,6 +5,8 @@ Notes, marks and states lie in the order of the part's steps; what comes from ot
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -31,18 +33,19 @@ class Rows(NamedTuple):
 
 
 class Room:
-    """Scratch memory of a call's products: its launches follow one another, so that all may use the same."""
+    """Scratch memory of one call: its launches follow one another, so that what is done with may be used again."""
 
     def __init__(self, cuda: Cuda) -> None:
         self.cuda, self.top = cuda, 0
 
-    def gemm(self, *operands: Any, **how: Any) -> list[Kernel]:
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """What is taken inside may be taken again afterwards."""
         cuda = self.cuda
         count, top = len(cuda.scratches), cuda.scratch_top
-        made = gemm(cuda, *operands, **how)
+        yield
         self.top = max(self.top, cuda.scratch_top)
         cuda.scratch_top = top if len(cuda.scratches) == count else 0
-        return made
 
     def close(self) -> None:
         """From here on other calls take memory, which may run beside this one."""
@@ -71,7 +74,8 @@ class Part:
         return self.room.cuda.scratch(*sizes)
 
     def gemm(self, *operands: Any, **how: Any) -> list[Kernel]:
-        return self.room.gemm(*operands, **how)
+        with self.room.again():
+            return gemm(self.room.cuda, *operands, **how)
 
     def time(self, step: int) -> int:
         return self.steps - 1 - step if self.backwards else step

@@ -1,0 +1,175 @@
+"""Which of several ways to do a call is the fastest: tried once on the device, held against the first way, remembered on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from dltrain.errors import OutOfMemory
+from dltrain.ops.backend import Kernel
+from dltrain.ops.cache import folder, write
+from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.backend import Cuda
+from dltrain.ops.cuda.texts import files, text_of
+
+FOLDER = "tuned"
+BLOCKS = 128  # that compare two results
+CLOSE = {"tf32": 2e-2}  # how far, as a share of the largest number, a result may be from the first way's
+FEW = 1e-4  # the same in the other precisions
+ENOUGH = 2e-3  # seconds that one measurement lasts, at least
+HOPELESS = 2.0  # times as slow as the best so far: not measured any further
+
+Given = dict[str, DeviceArray | None]
+
+
+class Way(Protocol):
+    """How a call can be done: in several variants, each with a name that stays the same from run to run."""
+
+    def offers(self) -> Sequence[str]:
+        """The names, the most promising first."""
+        ...
+
+    def bind(self, variant: str, given: Given) -> list[Kernel]:
+        """The launches; RuntimeError where the variant cannot do it."""
+        ...
+
+
+class Ledger:
+    """What has been measured on one device with one set of kernels and libraries."""
+
+    def __init__(self, facts: str) -> None:
+        self.path: Path = folder(FOLDER) / f"{hashlib.sha256(facts.encode()).hexdigest()[:20]}.json"
+        self.known = self.read()
+
+    def read(self) -> dict[str, str]:
+        """What the file says; nothing where it is damaged."""
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {str(key): value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+
+    def note(self, key: str, name: str) -> None:
+        self.known = {**self.read(), **self.known, key: name}
+        write(self.path, json.dumps(self.known, indent=0, sort_keys=True).encode())
+
+
+LEDGERS: dict[str, Ledger] = {}
+
+
+def ledger(cuda: Cuda, versions: str) -> Ledger:
+    """By device, kernels and libraries: another one of these, and all is measured anew."""
+    kernels = hashlib.sha256("".join(text_of(file) for file in files()).encode()).hexdigest()
+    facts = f"{cuda.driver.name} {cuda.driver.arch} {kernels} {versions}"
+    return LEDGERS.setdefault(facts, Ledger(facts))
+
+
+def chosen(cuda: Cuda, what: str, given: Given, outs: Sequence[str], ways: dict[str, Way], versions: str = "") -> list[Kernel]:
+    """The launches of the fastest way for arrays of these shapes; without a device, those of the first."""
+    name, first = next(iter(ways.items()))
+    if not cuda.driver.arch:
+        return first.bind(first.offers()[0], given)
+    book, key = ledger(cuda, versions), f"{what} {cuda.precision} {'; '.join(map(described, given.items()))}"
+    if book.known.get(key, "").partition(":")[0] not in ways:
+        book.note(key, Trial(cuda, given, outs).fastest(ways))
+    name, _, variant = book.known[key].partition(":")
+    return ways[name].bind(variant, given)
+
+
+def described(item: tuple[str, DeviceArray | None]) -> str:
+    name, array = item
+    if array is None:
+        return f"no {name}"
+    border = next(size for size in (256, 16, 4) if array.address % size == 0)
+    return f"{name} {array.sizes} {array.axes} @{border}"
+
+
+class Trial:
+    """Arrays like the given ones, of noise, and what the first way makes of them."""
+
+    def __init__(self, cuda: Cuda, given: Given, outs: Sequence[str]) -> None:
+        self.cuda, self.given, self.outs = cuda, given, outs
+
+    def fastest(self, ways: dict[str, Way]) -> str:
+        """way:variant; the first way's first where there is no memory for trials."""
+        top = self.cuda.scratch_top
+        name, first = next(iter(ways.items()))
+        best, least = f"{name}:{first.offers()[0]}", float("inf")
+        try:
+            self.prepare(first)
+            for name, way in ways.items():
+                for variant in way.offers():
+                    self.cuda.scratch_top = top
+                    taken = self.attempt(way, variant, least)
+                    if taken < least:
+                        best, least = f"{name}:{variant}", taken
+        except OutOfMemory:
+            pass
+        self.cuda.scratch_top = top
+        return best
+
+    def prepare(self, first: Way) -> None:
+        self.arrays = {name: array and self.twin(array, number) for number, (name, array) in enumerate(self.given.items())}
+        self.before = {name: self.twin(array, 77) for name in self.outs if (array := self.arrays[name]) is not None}
+        self.right = {name: self.twin(array, 0) for name, array in self.before.items()}
+        for array in self.arrays.values():
+            if array is not None:
+                array.driver.upload(array.address + array.nbytes - 4, np.full(1, np.nan, np.float32))  # what ReLU may not swallow
+                break
+        self.run(first.bind(first.offers()[0], self.arrays))
+        for name, array in self.right.items():
+            self.copy(array, self.arrays[name])
+
+    def twin(self, array: DeviceArray, seed: int) -> DeviceArray:
+        """The same sizes, as far from a border of 256 bytes, other numbers."""
+        address, owner = self.cuda.driver.alloc(array.nbytes + 256)
+        made = DeviceArray(array.driver, address + array.address % 256, array.sizes, array.dtype, owner, array.axes)
+        self.cuda.each("tuning", "noise", made.size, made, seed)()
+        return made
+
+    def copy(self, to: DeviceArray, source: Any) -> None:
+        self.cuda.driver.copy(to.address, source.address, to.nbytes)
+
+    def run(self, launches: list[Kernel]) -> None:
+        """Once, on outputs that hold what they held before."""
+        for name, array in self.before.items():
+            to = self.arrays[name]
+            assert to is not None
+            self.copy(to, array)
+        for each in launches:
+            each()
+
+    def attempt(self, way: Way, variant: str, least: float) -> float:
+        """Seconds of a way that makes what the first way makes; infinity for one that does not, or cannot."""
+        try:
+            launches = way.bind(variant, self.arrays)
+            self.run(launches)
+            if not all(self.agrees(name) for name in self.right):
+                return float("inf")
+            return self.seconds(launches, least)
+        except OutOfMemory:
+            raise
+        except Exception:  # whatever a library has against it: it is not chosen
+            return float("inf")
+
+    def agrees(self, name: str) -> bool:
+        array, right = self.arrays[name], self.right[name]
+        apart = self.cuda.alloc(2 * BLOCKS, np.float32)
+        self.cuda.launch("tuning", "differ", BLOCKS, array, right, apart, right.size)()
+        error, largest = apart.copy().reshape(2, BLOCKS).max(axis=1)
+        return bool(error <= CLOSE.get(self.cuda.precision, FEW) * largest)
+
+    def seconds(self, launches: list[Kernel], least: float) -> float:
+        def run() -> None:
+            for each in launches:
+                each()
+
+        driver: Any = self.cuda.driver
+        once = float(driver.seconds(run, 1))
+        times = int(min(max(ENOUGH / max(once, 1e-7), 1), 100))
+        return once if once > HOPELESS * least or times == 1 else float(driver.seconds(run, times))
