@@ -57,11 +57,14 @@ def plot(curves: dict[str, Any], path: Path) -> None:
         axes = page.add_subplot(1, 3, at + 1)
         for net, colour in zip(sizes.BASES, ("#1f6f8b", "#c8553d"), strict=True):
             curve = curves[f"{net} {grown}"]
+            grows = [size / curve["sizes"][0] for size in curve["sizes"]]
             sums = [curve["ms"][0] * gflop / curve["gflop"][0] for gflop in curve["gflop"]]
-            axes.loglog(curve["sizes"], curve["ms"], "o-", color=colour, label=f"{net}, ms a step")
-            axes.loglog(curve["sizes"], sums, "--", color=colour, linewidth=1)
-        axes.set_xlabel(f"{grown} (of the {' and '.join(sizes.BASES)})")
-        axes.minorticks_off()
+            axes.loglog(grows, curve["ms"], "o-", color=colour, label=f"{net}: {', '.join(map(str, curve['sizes']))}")
+            axes.loglog(grows, sums, "--", color=colour, linewidth=1)
+        axes.set_xlabel(f"{grown}, times the smallest")
+        axes.set_ylabel("ms a step" if not at else "")
+        axes.set_xticks(grows, [f"{grow:g}" for grow in grows], minor=False)
+        axes.set_xticks([], minor=True)
         axes.legend(fontsize=8)
     page.savefig(path)
 

@@ -36,9 +36,7 @@ class MeanFile(Step):
         if mean.shape == tuple(x[:1]) and len(x) > 1:
             mean = mean.reshape(-1, *[1] * (len(x) - 1))
         elif mean.shape != tuple(x):
-            raise Refusal(
-                "file", f"mean_file: {self.file} is {Shape(mean.shape)}, and the field is {x} here; put it where both agree"
-            )
+            raise Refusal("file", f"mean_file: {self.file} is {Shape(mean.shape)}, the field {x}; put it where both agree")
         self.used = mean
         return x
 

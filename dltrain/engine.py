@@ -272,9 +272,7 @@ class Engine:
         return {**versions, "machine": platform.machine(), **backend, "blas": blas_words()}
 
     def about(self) -> str:
-        found = self.environment()
-        threads = f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"
-        return f"{found['device']}, {threads}, {'; '.join(found['blas'])}"
+        return self.backend.about("; ".join(self.environment()["blas"]))
 
     def close(self) -> None:
         if self.pool is not None:

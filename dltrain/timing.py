@@ -87,7 +87,7 @@ def time(
     try:
         console.note(f"device  {engine.about()}")
         batch = made_up(config)
-        step = whole(config, engine, batch, phase)
+        step = settled(engine, whole(config, engine, batch, phase))
         seconds = median([lap(step) for _ in range(WARM_UP + iterations)][WARM_UP:])
         rows, peaks = each(engine, batch, iterations), measured(engine)
     finally:
@@ -126,6 +126,16 @@ def whole(config: Config, engine: Engine, batch: Batch, phase: str) -> Callable[
     return lambda: engine.step([batch], rates)
 
 
+def settled(engine: Engine, run: Callable[[], object]) -> Callable[[], None]:
+    """The same, and all of it done when it returns."""
+
+    def both() -> None:
+        run()
+        engine.backend.wait()
+
+    return both
+
+
 def lap(run: Callable[[], object]) -> float:
     start = perf_counter()
     run()
@@ -140,7 +150,7 @@ def each(engine: Engine, batch: Batch, iterations: int) -> list[Row]:
         memory = engine.memory if demand.phase == "train" else engine.tested
         arrays, calls = Bound(memory, program.plan), [call for segment in program.plan.to_run for call in segment]
         graphs.append(
-            (engine.net.graphs[demand], program.plan, [(program.plan, call, alone(engine, call, arrays)) for call in calls])
+            (engine.net.graphs[demand], program.plan, [(program.plan, call, settled(engine, alone(engine, call, arrays))) for call in calls])
         )
     times: dict[Call, list[float]] = {call: [] for _, _, laps in graphs for _, call, _ in laps}
     for _ in range(1 + iterations):
@@ -188,6 +198,10 @@ def traffic(plan: Plan, call: Call) -> int:
 def measured(engine: Engine) -> Peaks:
     """The fastest matrix product and the fastest copy of all workers together, each tried for a moment."""
     workers, dtype = engine.backend.workers, np.dtype(np.float32)
+    own = engine.backend.tasks(SIDE, COPIED)
+    if own is not None:
+        product, copy = (settled(engine, task) for task in own)
+        return Peaks(2 * SIDE**3 / fastest(product), 2 * COPIED / fastest(copy))
     share = COPIED // dtype.itemsize // workers
     squares = [[np.ones((SIDE, SIDE), dtype) for _ in range(3)] for _ in range(workers)]
     lines = [[np.ones(share, dtype) for _ in range(2)] for _ in range(workers)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dltrain import config as configs
+from dltrain import late
 from dltrain.config import Config
 from dltrain.engine import Engine
 from dltrain.errors import Diverged, OutOfMemory
@@ -100,16 +101,17 @@ def test_snapshots_go_from_one_device_to_another(make: Make, config: Config) -> 
 
 
 # --- losses that are read late ---
-def test_losses_are_read_when_they_are_looked_at(make: Make, config: Config) -> None:
+def test_losses_are_read_when_they_are_looked_at(make: Make, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late, "ROWS", 8)
     engine, rates = make(Cuda(Emulator())), config.solver.rates(30, config.horizon)  # type: ignore[union-attr]
     batch = config.feed.train_batch_now(0)
-    losses = [engine.step([batch], rates) for _ in range(600)]  # more than the ring holds
+    losses = [engine.step([batch], rates) for _ in range(60)]  # more than the ring holds
     (ring,) = engine.rings.values()
-    assert len(ring.waiting) == 600 - 2 * 256
-    means = [np.mean([each["loss"] for each in losses[at : at + 100]]) for at in range(0, 500, 100)]
+    assert len(ring.waiting) == 60 - 7 * 8
+    means = [np.mean([each["loss"] for each in losses[at : at + 15]]) for at in range(0, 60, 15)]
     assert means == sorted(means, reverse=True)  # each in its place
     assert set(losses[0]) == {"loss"} and "accuracy" not in losses[0] and len(losses[0]) == 1
-    assert losses[599]["loss"] == losses[599]["loss"] and not ring.waiting
+    assert losses[59]["loss"] == losses[59]["loss"] and not ring.waiting
 
 
 def test_a_step_that_fails_is_known_later_and_which_it_was(make: Make, config: Config) -> None:

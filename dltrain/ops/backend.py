@@ -89,6 +89,17 @@ class Reference:
     def dtype_of(self, tensor: Tensor) -> Any:
         return DTYPES.get(tensor.dtype, self.dtype)
 
+    def wait(self) -> None:
+        """Until all that was asked for is done."""
+
+    def tasks(self, side: int, size: int) -> tuple[Kernel, Kernel] | None:
+        """A product of two square matrices, and a copy of `size` bytes, where only this back end can time them."""
+        return None
+
+    def about(self, blas: str) -> str:
+        """What the work is done on, in words."""
+        return f"{self.name}, {self.workers} thread{'s' if self.workers > 1 else ''}, {blas}"
+
     def close(self) -> None:
         """Nothing to give back."""
 

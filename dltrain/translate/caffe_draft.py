@@ -86,7 +86,7 @@ def solve(draft: Draft, given: Given, nets: Nets, tested: bool, notes: list[str]
     if nets.solver is None or given.solver is None:
         return
     if not any(LAYERS[part.type].kind == "loss" or part.keys.get("loss_weight") for part in draft.net):
-        notes.append(f"{given.solver}: the net has no loss, so its solver is left out")
+        notes.append(f"{given.solver.name}: the net has no loss, so its solver is left out")
         return
     draft.solver = solver_of(nets.solver, given.solver.name, tested, notes)
     draft.rest |= rest_of(nets.solver)
@@ -132,9 +132,9 @@ def matrices(draft: Draft, side: Side, notes: list[str]) -> None:
 
 def weights_of(given: Given, solver: Message | None, side: Side, notes: list[str]) -> list[Path]:
     """The files of weights that were given, else those that the solver names, as far as they are here."""
-    if given.weights or solver is None:
+    if given.weights or solver is None or given.solver is None:
         return given.weights
     names = [name.strip() for each in solver.all("weights") for name in str(each).split(",")]
     found = [(name, side.places.find(name, by_name=True)) for name in names]
-    notes += [f"{given.solver}: its weights {name} are not here" for name, path in found if path is None]
+    notes += [f"{given.solver.name}: its weights {name} are not here" for name, path in found if path is None]
     return [path for _, path in found if path is not None]

@@ -97,15 +97,19 @@ class Places:
     """Where files that a prototxt names are: Caffe reads them from the folder it is started in, which nobody knows any more."""
 
     def __init__(self, files: list[Path]) -> None:
-        self.folders = [folder for file in files for folder in (file.resolve().parent, *file.resolve().parents[1:])]
+        self.folders = list(dict.fromkeys(file.resolve().parent for file in files))
 
     def find(self, name: str, by_name: bool = False) -> Path | None:
-        """The file beside what names it, or below one of the folders that it lies in; `by_name`: also without its folders."""
+        """The file beside what names it; one with folders in its name, below any folder that what names it lies in.
+
+        `by_name`: also beside it without its folders.
+        """
         if not name or "\0" in name:
             return None
         path = Path(name)
-        tried = [path] if path.is_absolute() else [*(folder / path for folder in self.folders), Path.cwd() / path]
-        tried += [self.folders[0] / path.name] if by_name and self.folders and path.name else []
+        above = [up for folder in self.folders for up in folder.parents] if len(path.parts) > 1 else []
+        tried = [path] if path.is_absolute() else [folder / path for folder in (*self.folders, Path.cwd(), *above)]
+        tried += [folder / path.name for folder in self.folders] if by_name and path.name else []
         for one in tried:
             try:
                 if one.exists():

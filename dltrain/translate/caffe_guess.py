@@ -41,17 +41,19 @@ def guess(draft: Draft, supply: Supply, classes: dict[str, int], notes: list[str
         raise DataError("the net reads no data: it has neither a data layer nor an input")
     by_weights(draft, supply, classes)
     main = supply.main("train") or supply.main("test") or supply.main("deploy")
-    if supply.shapes[first] is not None or main is None or main["type"] == "HDF5Data":
-        draft.data = supply.section(classes)
-        return
+    known = supply.shapes[first] is not None or main is None or main["type"] == "HDF5Data"
     words = f"{supply.main_path()} {draft.name}".lower()
-    usual = next((shape for word, shape in GUESSES.items() if word in words), (supply.channels(main), USUAL, USUAL))
-    supply.shapes[first] = usual
+    usual = next(
+        (shape for word, shape in GUESSES.items() if word in words),
+        (supply.channels(main) if main is not None else 3, USUAL, USUAL),
+    )
+    supply.shapes[first] = supply.shapes[first] if known else usual
     draft.data = supply.section(classes)
-    if draft.data["source"]["type"] != "blank":
-        return
     mean = supply.side.arrays.get("mean.npy")
-    draft.data["source"]["shapes"][first] = list(mean.shape) if mean is not None else sized(draft, first, usual, notes)
+    if draft.data["source"]["type"] == "blank" and mean is not None:
+        draft.data["source"]["shapes"][first] = list(mean.shape)
+    elif draft.data["source"]["type"] == "blank" and not known:
+        draft.data["source"]["shapes"][first] = sized(draft, first, usual, notes)
 
 
 def sized(draft: Draft, field: str, usual: tuple[int, ...], notes: list[str]) -> list[int]:

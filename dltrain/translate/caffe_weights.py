@@ -54,7 +54,7 @@ def load(lines: Lines, files: list[Path], notes: list[str]) -> dict[str, Any]:
         strange = [name for name, rest in waiting.items() if rest and name not in {pieces[number].theirs for number in where}]
         if strange:
             shown = ", ".join(strange[:6]) + (f" and {len(strange) - 6} more" if len(strange) > 6 else "")
-            notes.append(f"{path}: weights of {shown} are not used: there is no such layer with parameters")
+            notes.append(f"{path.name}: weights of {shown} are not used: there is no such layer with parameters")
     return made
 
 

@@ -117,6 +117,6 @@ def common(nodes: Iterable[Any]) -> int:
     """How many first steps all nodes with a path share."""
     paths = [path(node)[:-1] for node in nodes if len(path(node)) > 1]
     shared = 0
-    while paths and all(len(steps) > shared + 1 for steps in paths) and len({steps[shared] for steps in paths}) == 1:
+    while paths and all(len(steps) > shared for steps in paths) and len({steps[shared] for steps in paths}) == 1:
         shared += 1
     return shared

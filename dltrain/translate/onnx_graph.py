@@ -23,6 +23,7 @@ from dltrain.tensor import Param, Shape, Tensor
 from dltrain.translate.onnx_file import MOST
 from dltrain.wiring import Roles
 
+LARGEST = 1 << 31  # numbers of a sample of any blob
 BATCH = 1009  # stands for the batch: a number that no size of a net is
 
 
@@ -123,6 +124,9 @@ class Graph:
             promised = layer.setup(*shapes)
         except Refusal as refusal:
             raise Differs(f"{kind} {f'{refusal.key} ' if refusal.key and refusal.key != 'bottom' else ''}{refusal}") from None
+        shapes_made = promised if isinstance(promised, list) else [promised]
+        if (most := max(prod(shape[1:]) for shape in shapes_made)) > LARGEST:
+            raise Differs(f"grows to {most:,} numbers a sample")
         for role, shape in (site.params | site.states).items():
             array = (given | held).get(role)
             if array is None or array.shape != shape:
@@ -131,7 +135,6 @@ class Graph:
         part = Made(kind, keys, list(bottoms), given, held, list(site.params), node=self.node)
         first = next((x for x in bottoms if isinstance(x, Blob)), None)
         place = batch if batch is not None else first.batch if first is not None else 0
-        shapes_made = promised if isinstance(promised, list) else [promised]
         part.tops = [Blob(shape, place, part, top) for top, shape in enumerate(shapes_made)]
         self.parts.append(part)
         return part.tops

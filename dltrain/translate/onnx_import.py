@@ -34,7 +34,7 @@ HALF = 10  # TensorProto.DataType of float16
 
 @dataclass
 class Imported:
-    """A draft, the words for the top of its config, and of the file's inputs and outputs our names and the axes of their batch."""
+    """A draft, the words for the top of its config, and of the file's inputs and outputs our name and the axis of the batch."""
 
     draft: Draft
     head: str

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from dltrain.errors import ConfigError, DataError, did_you_mean
 from dltrain.tensor import Shape
 from dltrain.translate.names import readable, unique
-from dltrain.translate.onnx_graph import BATCH, Blob
+from dltrain.translate.onnx_graph import BATCH, LARGEST, Blob
 
 REAL = (1, 10, 11, 16)  # TensorProto.DataType: float, float16, double, bfloat16
 WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
 RECURRENT = ("RNN", "GRU", "LSTM")
 BATCHES = ("batch", "batch_size", "batchsize", "bs", "n", "n_batch", "nbatch", "batch_dim")
-LARGEST = 1 << 24  # of an axis
 
 
 def fields_of(
@@ -39,13 +39,14 @@ def fields_of(
         batch = batch_axis(value.name, dims, nodes, otherwise) if dims else 0
         sizes = [int(dim.dim_value) or None for dim in dims]
         rest = list(said) if said is not None else [size for axis, size in enumerate(sizes) if axis != batch]
-        if any(size is None or not 0 < size <= LARGEST for size in rest) or (
-            said is not None and dims and len(said) != len(dims) - 1
-        ):
+        whole = [size for size in rest if size is not None and size > 0]
+        if len(whole) < len(rest) or (said is not None and dims and len(said) != len(dims) - 1):
             wrong.append(f"'{value.name}' is {shown(dims, batch)}; say --shape {names[value.name]}={example(dims, batch)}")
             continue
+        if prod(whole) > LARGEST:
+            raise DataError(f"{path}: the input '{value.name}' claims {prod(whole):,} numbers a sample")
         real = int(kind.elem_type) in REAL or becomes_real(value.name, nodes)
-        made[value.name] = Blob(Shape((BATCH, *rest), "float" if real else "index"), batch, name=name)
+        made[value.name] = Blob(Shape((BATCH, *whole), "float" if real else "index"), batch, name=name)
         batches.add(sizes[batch] if dims else None)
     if wrong:
         raise DataError(f"{path}: the sizes of a sample must be known: the input {'; the input '.join(wrong)}")

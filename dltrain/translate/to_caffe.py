@@ -55,14 +55,15 @@ def told(made: Trained, files: Files, deploy_only: bool) -> None:
     supply = Supply(made, name, files.notes)
     wrong: list[str] = []
     written: list[tuple[str, Written]] = []
-    if not deploy_only:
+    trains = not deploy_only and any(line.weight for line in config.net.lines)
+    if trains:
         written.append((f"{name}_train_test.prototxt", layers.training(supply.layers())))
         if config.solver is not None:
             wrong += solve(made, files)
-    written.append(("deploy.prototxt", layers.deploy()))
+    written.append(("deploy.prototxt", layers.deploy(1 if trains or deploy_only else config.feed.batch_size("train"))))
     wrong = [*layers.wrong.values(), *wrong]
     if wrong:
-        way = "" if deploy_only else "; --deploy leaves out what only training needs"
+        way = "" if not trains else "; --deploy leaves out what only training needs"
         raise ConfigError(f"{config.document.file}: Caffe cannot say all of this: {'; '.join(wrong)}{way}")
     for file, net in written:
         message = Message("NetParameter").put("name", name).add("layer", *map(in_order, net.layers))

@@ -1,4 +1,4 @@
-"""The data section as data layers of Caffe: LMDBs, lists of pictures, HDF5; anything else as Input layers, to be fed or replaced."""
+"""The data section as data layers of Caffe: LMDBs, lists of pictures, HDF5; anything else as Input layers, to be fed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Supply:
             shapes = [Shape((self.batch(phase), *shape)) for shape in self.made.config.net.fields.values()]
             layer = fed(self.fields, shapes).put("name", "data")
             try:
-                transform(self, phase, self.links(phase), layer)
+                transform(self, phase, self.links(phase), layer, idle=True)
             except Lacking:
                 layer.fields.pop("transform_param", None)
             made.append(layer)
@@ -111,10 +111,10 @@ class Supply:
 
 # --- steps ---
 class Transform:
-    """transform_param from steps: (x - mean) times a scale, a square of it, mirrored."""
+    """transform_param from steps: (x - mean) times a scale, a square of it, mirrored.  `idle`: it is told, and not done."""
 
-    def __init__(self, supply: Supply, phase: str, links: list[Link]) -> None:
-        self.supply, self.phase, self.message = supply, phase, Message("TransformationParameter")
+    def __init__(self, supply: Supply, phase: str, links: list[Link], idle: bool) -> None:
+        self.supply, self.phase, self.idle, self.message = supply, phase, idle, Message("TransformationParameter")
         self.scale, self.cropped = 1.0, False
         for link in links:
             step: Any = link.step
@@ -130,9 +130,12 @@ class Transform:
         if isinstance(step.value, tuple):
             self.message.add("mean_value", *step.value)
             return
-        if str(link.number) in self.supply.made.unknown:
+        unknown = str(link.number) in self.supply.made.unknown
+        if unknown and not (self.idle and step.value == "image"):
             raise Lacking("the mean, which is computed over data that are not there")
-        if step.value == "channel":
+        if unknown:
+            self.message.put("mean_file", MEAN)
+        elif step.value == "channel":
             self.message.add("mean_value", *(float(str(value)) for value in step.computed.reshape(-1)))
         else:
             self.mean_array(step.computed)
@@ -171,8 +174,8 @@ STEPS: dict[str, Callable[[Transform, Link, Any], None]] = {
 }  # fmt: skip
 
 
-def transform(supply: Supply, phase: str, links: list[Link], message: Message, grey: bool = False) -> None:
-    made = Transform(supply, phase, links).message
+def transform(supply: Supply, phase: str, links: list[Link], message: Message, grey: bool = False, idle: bool = False) -> None:
+    made = Transform(supply, phase, links, idle).message
     if grey:
         made.put("force_gray", True)
     if made.fields:

@@ -1,4 +1,4 @@
-"""What each layer type of ours is in Caffe: the reverse of what dltrain import caffe makes of Caffe's layers, by the same table."""
+"""What each layer type of ours is in Caffe: the reverse of what dltrain import caffe makes of theirs, by the same table."""
 
 from __future__ import annotations
 
@@ -224,7 +224,9 @@ def recurrent(made: Saying) -> None:
         raise Lacking(f"Caffe's has {' and '.join(f'{key}: true' for key in wrong)}")
     states = 2 if layer.type == "LSTM" else 1
     if count < 2 or (not layer.carry and count < 2 + states):
-        raise Lacking("Caffe's needs cont" if count < 2 else "Caffe's carries its states on (carry: true), or reads the first ones")
+        raise Lacking(
+            "Caffe's needs cont" if count < 2 else "Caffe's carries its states on (carry: true), or reads the first ones"
+        )
     made.put("recurrent_param", "expose_hidden", not layer.carry)
     made.take("time_major", "truncate_state", "carry", "bias_term")
 

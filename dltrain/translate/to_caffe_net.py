@@ -51,14 +51,16 @@ class Layers:
                 self.pass_by(made, number, phases)
         return made
 
-    def deploy(self) -> Written:
-        """What phase deploy needs, fed by Input layers for one sample."""
+    def deploy(self, batch: int) -> Written:
+        """What phase deploy needs, fed by Input layers."""
         demand = Demand("deploy", (1,), "deploy")
         builder = Builder(self.net.lines, self.net.order, self.net.fields, self.net.store, demand, self.net.seed)
         needed = builder.needed()
-        refs = {number: [ref if ref == ABSENT else builder.resolve(ref) for ref in self.net.lines[number].refs] for number in needed}
+        refs = {
+            number: [ref if ref == ABSENT else builder.resolve(ref) for ref in self.net.lines[number].refs] for number in needed
+        }
         fields = list(dict.fromkeys(ref.field for each in refs.values() for ref in each if ref.field is not None))
-        made = Written([fed([name], [Shape((1, *self.net.fields[name]))]) for name in self.net.fields if name in fields])
+        made = Written([fed([name], [Shape((batch, *self.net.fields[name]))]) for name in self.net.fields if name in fields])
         for number in needed:
             self.put(made, number, self.names(refs[number]), [], False)
         return made

@@ -103,7 +103,10 @@ def loop(one: Solver, tests: int | None) -> None:
     if said.test is not None:
         count = tests
         if count is None:
-            count, words = 1, "test_iter: 1 is written: how many batches there are to score hangs on the data, which are not there"
+            count, words = (
+                1,
+                "test_iter: 1 is written: how many batches there are to score hangs on the data, which are not there",
+            )
             one.notes.append(words)
         one.made.add("test_iter", count)
         one.made.put("test_interval", one.iterations(said.test.interval, "test"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dltrain.ops.cuda import Cuda
-from dltrain.ops.cuda.backend import OnHost
+from dltrain.ops.cuda.runner import OnHost
 from dltrain.tensor import Tensor
 from tests.ops.test_cpu_ops import GUARD, TOLERANCE, Case, Held, call_of, dirt, expected, results
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from dltrain.ops.cuda import Cuda
 from dltrain.ops.cuda.emulator import Emulator
 from dltrain.ops.cuda.fusion import fuse
-from dltrain.ops.cuda.tiles import DEPTH, TILES, Cut, Tile, cut
+from dltrain.ops.cuda.tiles import DEPTH, TILES, Tile, cut_of, cuts, named
 from dltrain.ops.formula import formula
 from dltrain.ops.signature import OPS, Call
 from dltrain.ops.window import Window
@@ -31,10 +31,13 @@ def cuda() -> Cuda:
     return Cuda(Emulator())
 
 
+def half(x: float, slope: float) -> float:
+    return x if x > 0 else slope * x
+
+
 # --- convolutions ---
 @pytest.mark.parametrize(("name", "case"), [
     ("conv", cpu.conv), ("conv_elementwise", cpu.conv_elementwise), ("conv_dx", cpu.conv_dx),
-    ("conv", cpu.depthwise_conv), ("conv_elementwise", cpu.depthwise_conv_elementwise), ("conv_dx", cpu.depthwise_conv_dx),
 ])  # fmt: skip
 @FEW
 @given(data=draws)
@@ -42,13 +45,38 @@ def test_a_convolution(cuda: Cuda, name: str, case: Any, data: Any) -> None:
     compare(cuda, name, case(Draw(data)))
 
 
-@pytest.mark.parametrize("case", [cpu.conv_grad, cpu.depthwise_conv_grad])
 @FEW
 @given(data=draws)
-def test_the_gradient_of_its_weights(cuda: Cuda, case: Any, data: Any) -> None:
-    args = case(Draw(data)).args
+def test_the_gradient_of_its_weights(cuda: Cuda, data: Any) -> None:
+    args = cpu.conv_grad(Draw(data)).args
     assume(args["dw"] is not None or args["db"] is not None)
     compare(cuda, "conv_dw", Case({name: args[name] for name in ("x", "dy", "dw", "db", "window")}))
+
+
+def test_an_activation_is_done_behind_the_sum_of_all_parts(cuda: Cuda) -> None:
+    rng = np.random.default_rng(0)
+    window, act = Window((3, 3), (1, 1), (1, 1)), {"formula": formula(half), "constants": (0.25,)}
+    x, w, b = real(rng, (1, 60, 4, 4)), real(rng, (3, 60, 3, 3)), real(rng, (3,))
+    for tile in TILES[3:]:
+        with forced(tile, 4):
+            compare(cuda, "conv_elementwise", Case({"x": x, "w": w, "b": b, "y": Shape((1, 3, 4, 4)), "window": window, **act}))
+
+
+@FEW
+@given(data=draws)
+def test_each_channel_by_itself(cuda: Cuda, data: Any) -> None:
+    """Seen by one output or by two."""
+    draw = Draw(data)
+    c = draw.choice(2, 17, 40)
+    window = Window(draw.choice((3, 3), (2, 1)), draw.pair(1, 3), draw.pair(0, 2), draw.pair(1, 2), c)
+    sizes = tuple(max(1, extent - 2 * p) + draw.number(0, 5) for extent, p in zip(window.extent, window.pad))
+    x, outs = draw.array(draw.number(1, 3), c, *sizes), c * draw.choice(1, 2)
+    dy = draw.array(len(x), outs, *window.convolved(sizes))
+    given = {"x": x, "w": solid(draw.array(outs, 1, *window.kernel)), "b": draw.array(outs), "dy": dy, "window": window}
+    check_all(cuda, given)
+    y = Shape(dy.shape)
+    act = {**given, "y": y, "formula": formula(half), "constants": (0.25,)}
+    compare(cuda, "conv_elementwise", Case({name: value for name, value in act.items() if name != "dy"}))
 
 
 def many_axes(draw: Draw, axes: int) -> dict[str, Any]:
@@ -106,13 +134,12 @@ def test_patches(cuda: Cuda, axes: int, data: Any) -> None:
 
 
 def forced(tile: Tile, parts: int) -> Any:
-    """Every product in this tile, its depth in so many parts."""
+    """Every product in this tile, its depth in so many parts where it may be split."""
 
-    def chosen(processors: int, rows: int, columns: int, depth: int, count: int = 1, split: bool = True) -> Cut:
-        span = -(-depth // (parts * DEPTH)) * DEPTH if split else depth
-        return Cut(tile, -(-depth // span), span)
+    def made(processors: int, rows: int, columns: int, depth: int, count: int = 1, split: bool = True) -> Any:
+        return (cut_of(tile, parts if split else 1, depth),)
 
-    return chosen
+    return patch("dltrain.ops.cuda.tiles.cuts", made)
 
 
 @pytest.mark.parametrize("channels", [3, 8])
@@ -124,8 +151,7 @@ def test_every_tile(cuda: Cuda, tile: Tile, channels: int) -> None:
     outs = 132 if channels == 8 else 37
     dy = real(rng, (5, outs, *window.convolved((9, 8))))
     given = {"x": x, "w": real(rng, (outs, channels, 3, 2)), "b": real(rng, (outs,)), "dy": dy, "window": window}
-    chosen = forced(tile, 3)
-    with patch("dltrain.ops.cuda.convolution.cut", chosen), patch("dltrain.ops.cuda.dense.cut", chosen):
+    with forced(tile, 2):
         check_all(cuda, given)
         a, w = real(rng, (70, 4 * channels)), real(rng, (outs, 4 * channels))
         compare(cuda, "inner_product", Case({"x": a, "w": w, "b": real(rng, (outs,)), "y": Shape((70, outs))}))
@@ -135,19 +161,23 @@ def test_every_tile(cuda: Cuda, tile: Tile, channels: int) -> None:
 
 
 def test_the_largest_product_gets_the_largest_tile_and_a_small_one_is_split() -> None:
-    assert cut(132, 1 << 17, 512, 4608).tile == TILES[0]
-    assert cut(132, 1 << 17, 512, 4608).parts == 1
-    small = cut(132, 64, 500, 800)
+    assert str(cuts(132, 1 << 17, 512, 4608)[0]) == "128x128/1"
+    small = cuts(132, 64, 500, 800)[0]
     assert small.parts > 1 and small.tile.rows < 128
-    assert cut(132, 64, 500, 800, split=False).parts == 1
+    assert {each.parts for each in cuts(132, 64, 500, 800, split=False)} == {1}
 
 
 @given(rows=some.integers(1, 5000), columns=some.integers(1, 5000), depth=some.integers(0, 100000))
 def test_the_parts_are_all_of_the_depth(rows: int, columns: int, depth: int) -> None:
-    for split in (True, False):
-        made = cut(132, rows, columns, depth, split=split)
+    for made in cuts(132, rows, columns, depth):
         assert (made.parts - 1) * made.span <= max(depth - 1, 0) and made.parts * made.span >= depth
         assert made.span % DEPTH == 0
+        assert named(str(made), depth) == made
+
+
+def test_a_cut_that_is_none() -> None:
+    with pytest.raises(RuntimeError, match="no product is cut as 7x7/1"):
+        named("7x7/1", 100)
 
 
 # --- products ---
@@ -201,10 +231,6 @@ def test_an_index_outside_the_table_is_no_number_and_changes_no_row(cuda: Cuda, 
 
 
 # --- what is joined ---
-def half(x: float, slope: float) -> float:
-    return x if x > 0 else slope * x
-
-
 def test_a_convolution_takes_the_activation_along_that_alone_reads_it() -> None:
     x, y, z = (Tensor(name, Shape((2, 3, 4, 4))) for name in "xyz")
     w, window = Tensor("w", Shape((3, 3, 1, 1)), "param"), Window((1, 1), (1, 1), (0, 0))

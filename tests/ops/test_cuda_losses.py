@@ -222,7 +222,9 @@ def test_triplets(cuda: Cuda, data: Any) -> None:
     compare(cuda, "triplet_loss", Case({**args, **{name: Shape((n,)) for name in ("near", "far", "loss")}}))
     args |= {"near": np.abs(draw.array(n)), "far": np.abs(draw.array(n)), **slopes(draw)}
     wanted = draw.choice(("da", "dp", "dn"), ("da",), ("dp", "dn"))
-    compare(cuda, "triplet_loss_dx", Case({**args, **{name: Shape(shape) if name in wanted else None for name in ("da", "dp", "dn")}}))
+    compare(
+        cuda, "triplet_loss_dx", Case({**args, **{name: Shape(shape) if name in wanted else None for name in ("da", "dp", "dn")}})
+    )
 
 
 @settings(max_examples=20, deadline=None)

@@ -57,7 +57,9 @@ def test_normalised_channels(cuda: Cuda, data: Any) -> None:
     args |= {name: draw.array(x.shape[1]) if affine else None for name in ("scale", "bias")}
     compare(cuda, "channel_norm", Case({**args, "y": Shape(x.shape)}, shared=draw.choice("", "x")))
     act = {"formula": formula(leaky), "constants": (0.25,)} if draw.yes() else {"formula": formula(squash), "constants": ()}
-    compare(cuda, "channel_norm_elementwise", Case({**args, "y": Shape(x.shape), "other": draw.maybe(draw.array(*x.shape)), **act}))
+    compare(
+        cuda, "channel_norm_elementwise", Case({**args, "y": Shape(x.shape), "other": draw.maybe(draw.array(*x.shape)), **act})
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,7 +120,9 @@ def test_rows(cuda: Cuda, data: Any) -> None:
     both = {name: draw.array(*scaled) if affine else None for name in ("scale", "bias")}
     compare(cuda, "row_norm", Case({**plain, **both, "y": Shape(x.shape)}, shared=draw.choice("", "x")))
     dy = draw.array(*x.shape)
-    compare(cuda, "row_norm_dx", Case({**plain, "scale": both["scale"], "dy": dy, "dx": Shape(x.shape)}, shared=draw.choice("", "dy")))
+    compare(
+        cuda, "row_norm_dx", Case({**plain, "scale": both["scale"], "dy": dy, "dx": Shape(x.shape)}, shared=draw.choice("", "dy"))
+    )
     grads = {f"d{name}": draw.array(*scaled) if draw.yes() else None for name in ("scale", "bias")}
     if any(grad is not None for grad in grads.values()):
         args = {"x": x, "mean": mean, "variance": variance, "eps": 0.1, "axis": axis}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ OTHERWISE = {  # said in a note of the report
 }
 FROM_BEHIND = ("gather_negative_indices", "onehot_negative_indices", "onehot_out_of_range_indices")  # refused when they are met
 NOTED = {name: words for words, names in OTHERWISE.items() for name in names.split()}
-LEAST = {"MaxPool": 15, "AveragePool": 15, "Conv": 8, "ConvTranspose": 7, "LSTM": 2, "Resize": 4, "Reshape": 4, "ReduceMean": 4}
-PASSED = 330  # of onnx 1.23; others may have fewer
+EACH = {"MaxPool": 30, "AveragePool": 30, "Conv": 9, "ConvTranspose": 12, "Resize": 40, "Pad": 9, "Reshape": 12}  # cases; else 5
+LEAST = {"MaxPool": 9, "AveragePool": 12, "Conv": 5, "ConvTranspose": 8, "LSTM": 2, "Resize": 4, "Reshape": 4, "ReduceMean": 2}
 
 
 def cases() -> dict[str, Any]:
@@ -34,9 +35,15 @@ def cases() -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         given = collect_testcases(None)
-    return {case.name.removeprefix("test_"): case for case in given
-            if "_expanded" not in case.name and "cast" not in case.name and "bfloat16" not in case.name
-            and case.model.graph.node[0].op_type in NODES and len(case.model.graph.node) == 1}  # fmt: skip
+    made: dict[str, Any] = {}
+    count: Counter[str] = Counter()
+    for case in given:
+        op = case.model.graph.node[0].op_type
+        odd = any(word in case.name for word in ("_expanded", "cast", "bfloat16", "int8", "int16", "int32", "int64"))
+        if op in NODES and len(case.model.graph.node) == 1 and not odd and count[op] < EACH.get(op, 5):
+            made[case.name.removeprefix("test_")] = case
+            count[op] += 1
+    return made
 
 
 def weighted(case: Any, path: Path) -> dict[str, Any]:
@@ -76,5 +83,5 @@ def test_every_case_agrees_or_is_refused(tmp_path: Path) -> None:
             assert array.shape == theirs.shape, name
             np.testing.assert_allclose(array, theirs, rtol=tolerance, atol=tolerance, err_msg=name)
         passed.append(case.model.graph.node[0].op_type)
-    assert len(passed) > (PASSED if onnx.__version__.startswith("1.23") else 200)
-    assert all(passed.count(op) >= least for op, least in LEAST.items())
+    assert len(passed) > 180 and len(set(passed)) > 60
+    assert not [(op, passed.count(op)) for op, least in LEAST.items() if passed.count(op) < least]

@@ -137,6 +137,25 @@ class Cuda(Reference):
         blocks = max(1, min(-(-count // BLOCK), MOST_BLOCKS * self.driver.processors))
         return launch(self.driver, text or text_of(file), name, blocks, (*args, count), BLOCK)
 
+    def wait(self) -> None:
+        self.driver.synchronize()
+
+    def tasks(self, side: int, size: int) -> tuple[Kernel, Kernel]:
+        from dltrain.ops.cuda.dense import gemm
+
+        a, b, c = (self.alloc(side * side, np.float32).reshape(side, side) for _ in range(3))
+        one, other = (self.alloc(size, np.uint8) for _ in range(2))
+        launches = gemm(self, a, b, c)
+
+        def product() -> None:
+            for each in launches:
+                each()
+
+        return product, lambda: self.driver.copy(other.address, one.address, size)
+
+    def about(self, blas: str) -> str:
+        return f"cuda, {self.driver.name}; {self.precision}, {'one graph a step' if self.graphs else 'call by call'}"
+
     def close(self) -> None:
         self.driver.close()
 

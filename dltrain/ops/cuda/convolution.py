@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product as pairs
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe
-from dltrain.ops.cuda.dense import column_sums, join
+from dltrain.ops.cuda.dense import column_sums, gemm, join
 from dltrain.ops.cuda.depthwise import alone
 from dltrain.ops.cuda.launch import launch
 from dltrain.ops.cuda.texts import text_of
-from dltrain.ops.cuda.tiles import Finish, at_once, cut, head
+from dltrain.ops.cuda.tiles import ByTiles, Cut, Finish, at_once, head, told
+from dltrain.ops.cuda.tuning import Given, chosen, there
 from dltrain.ops.signature import Call
 from dltrain.ops.window import Window
 
@@ -64,61 +66,102 @@ def backward_taps(window: Window, dy: DeviceArray, dx: DeviceArray) -> Taps:
     return Taps(taps or [(0, 0, 0, 0)], ways)
 
 
-def gather(
-    cuda: Cuda, x: DeviceArray, w: DeviceArray, bias: Any, y: DeviceArray, window: Window, turned: bool = False,
-    finish: Finish | None = None,
-) -> list[Kernel]:  # fmt: skip
+def gathered(cuda: Cuda, window: Window, turned: bool, finish: Finish | None, way: Cut, given: Given) -> list[Kernel]:
     """y = conv(x, w, bias), finished; turned, y = conv_dx(w, x)"""
+    x, w, bias, y = there(given, "x"), there(given, "w"), given["bias"], there(given, "y")
     samples, height, width, channels = x.sizes
     group, depth, columns, step = window.group, channels // window.group, y.sizes[3] // window.group, w.size // w.sizes[0]
     taps, ways = backward_taps(window, x, y) if turned else forward_taps(window, x, y)
-    rows, deepest = samples * ways[0][0] * ways[0][1], depth * max(way[5] for way in ways)
-    way = cut(cuda.driver.processors, rows, columns, deepest, group * len(ways))
-    whole, parts = way.parts == 1, None if way.parts == 1 else cuda.scratch(way.parts, y.size)
+    rows, whole = samples * ways[0][0] * ways[0][1], way.parts == 1
+    parts = y if whole else cuda.scratch(way.parts, y.size)
     vectors = {"LEFT_VECTOR": at_once(x, depth), "RIGHT_VECTOR": at_once(w, columns if turned else depth, step)}
     text = text_of("convolution", head(way.tile, finish if whole else None, TURNED=turned, **vectors))
     tables = [cuda.constant(np.array(table, np.int32)) for table in (taps, ways)]
     steps = ((1, 1), window.stride) if turned else (window.stride, (1, 1))
     grid = (-(-rows // way.tile.rows) * -(-columns // way.tile.columns), group, len(ways) * way.parts)
-    args = [x, w, bias if whole else None, y if parts is None else parts, *tables, samples, height, width, group, depth, columns]
+    args = [x, w, bias if whole else None, parts, *tables, samples, height, width, group, depth, columns]
     args += [*y.sizes[1:3], *steps[0], *steps[1], step, way.parts]
     made = launch(cuda.driver, text, "gather", grid, args, way.tile.threads)
-    return [made] if parts is None else [made, join(cuda, parts, y, bias, finish=finish)]
+    return [made] if whole else [made, join(cuda, parts, y, bias, finish=finish)]
 
 
-def weights(cuda: Cuda, x: DeviceArray, dy: DeviceArray, dw: DeviceArray, db: Any, window: Window) -> list[Kernel]:
+def gather(cuda: Cuda, given: Given, window: Window, turned: bool = False, finish: Finish | None = None) -> list[Kernel]:
+    """The convolution of x, w and bias to y, or turned, in the fastest way."""
+    x, y = there(given, "x"), there(given, "y")
+    if not y.size:
+        return []
+    _, ways = backward_taps(window, x, y) if turned else forward_taps(window, x, y)
+    rows, deepest = len(x) * ways[0][0] * ways[0][1], x.sizes[3] // window.group * max(way[5] for way in ways)
+    sizes = (rows, y.sizes[3] // window.group, deepest, window.group * len(ways))
+    own = ByTiles(cuda, sizes, partial(gathered, cuda, window, turned, finish))
+    what = f"{'conv_dx' if turned else 'conv'} {window} {told(finish)}"
+    return chosen(cuda, what, given, ["y"], {"tiles": own})
+
+
+def weighted(cuda: Cuda, window: Window, way: Cut, given: Given) -> list[Kernel]:
     """conv_dw: the places in parts, then the parts in order."""
+    x, dy, dw, db = there(given, "x"), there(given, "dy"), there(given, "dw"), given["db"]
     samples, height, width, channels = x.sizes
     _, y_height, y_width, whole = dy.sizes
     depth, outs, columns = channels // window.group, whole // window.group, dw.size // whole
-    way = cut(cuda.driver.processors, outs, columns, samples * y_height * y_width, window.group)
     vectors = {"LEFT_VECTOR": at_once(dy, outs), "RIGHT_VECTOR": at_once(x, depth)}
     text = text_of("convolution", head(way.tile, **vectors))
     taps = cuda.constant(np.array(forward_taps(window, x, dy).taps, np.int32))
-    parts = None if way.parts == 1 else cuda.scratch(way.parts, dw.size + (0 if db is None else db.size))
+    parts = dw if way.parts == 1 else cuda.scratch(way.parts, dw.size + (0 if db is None else db.size))
     grid = (-(-outs // way.tile.rows) * -(-columns // way.tile.columns), window.group, way.parts)
-    args = [x, dy, dw if parts is None else parts, db, taps, samples, height, width, window.group, depth, outs]
+    args = [x, dy, parts, db, taps, samples, height, width, window.group, depth, outs]
     args += [y_height, y_width, *window.stride, window.area, way.parts, way.span]
     made = launch(cuda.driver, text, "weights", grid, args, way.tile.threads)
-    return [made] if parts is None else [made, join(cuda, parts, dw, add=True, totals=db)]
+    return [made] if way.parts == 1 else [made, join(cuda, parts, dw, add=True, totals=db)]
+
+
+def weights(cuda: Cuda, given: Given, window: Window) -> list[Kernel]:
+    """The gradients of the weights and of the bias, in the fastest way."""
+    dy, dw = there(given, "dy"), there(given, "dw")
+    if not dy.size:
+        return []
+    outs = dy.sizes[3]
+    own = ByTiles(
+        cuda, (outs // window.group, dw.size // outs, dy.size // outs, window.group), partial(weighted, cuda, window)
+    )
+    return chosen(cuda, f"conv_dw {window}", given, ["dw", "db"], {"tiles": own})
+
+
+def is_product(window: Window) -> bool:
+    """True where each place is made of the same place alone: a product of matrices, without looking around."""
+    return window.area == window.group == 1 and window.stride == (1, 1) and window.pad == (0, 0)
+
+
+def matrices(*arrays: DeviceArray) -> list[DeviceArray]:
+    """Channels-last memory as (places, channels), weights as (outputs, channels)."""
+    return [array.reshape(-1, array.sizes[3]) for array in arrays]
 
 
 @recipe("conv", "conv_elementwise", fits=planar)
 def conv(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, w, b, y = memory(call, arrays, "x", "w", "b", "y")
     finish = (call.args["formula"], call.args["constants"]) if "formula" in call.args else None
-    return gather(cuda, x, w, b, y, call.args["window"], finish=finish)
+    if is_product(call.args["window"]):
+        a, weight, c = matrices(x, w, y)
+        return gemm(cuda, a, weight.transpose((1, 0)), c, b, finish=finish)
+    return gather(cuda, {"x": x, "w": w, "bias": b, "y": y}, call.args["window"], finish=finish)
 
 
 @recipe("conv_dx", fits=planar)
 def conv_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     w, dy, dx = memory(call, arrays, "w", "dy", "dx")
-    return gather(cuda, dy, w, None, dx, call.args["window"], turned=True)
+    if is_product(call.args["window"]):
+        weight, a, c = matrices(w, dy, dx)
+        return gemm(cuda, a, weight, c)
+    return gather(cuda, {"x": dy, "w": w, "bias": None, "y": dx}, call.args["window"], turned=True)
 
 
 @recipe("conv_dw", fits=planar)
 def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dw, db = memory(call, arrays, "x", "dy", "dw", "db")
     if dw is None:
-        return column_sums(cuda, dy.reshape(-1, dy.sizes[-1]), db)
-    return weights(cuda, x, dy, dw, db, call.args["window"])
+        return column_sums(cuda, *matrices(dy), db) if dy.size else []
+    if is_product(call.args["window"]):
+        b, a, c = matrices(x, dy, dw)
+        return gemm(cuda, a.transpose((1, 0)), b, c, add=True, totals=db)
+    return weights(cuda, {"x": x, "dy": dy, "dw": dw, "db": db}, call.args["window"])

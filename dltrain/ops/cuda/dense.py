@@ -1,34 +1,61 @@
-"""How a GPU does matrix products, batched or not: by tiles of our own."""
+"""How a GPU does matrix products, batched or not: by tiles of our own, or by cuBLAS where that is there and faster."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
 from dltrain.ops.backend import Arrays, Kernel
+from dltrain.ops.cuda import cublas
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe
+from dltrain.ops.cuda.formulas import elementwise_text
 from dltrain.ops.cuda.launch import RANKS, View, launch
 from dltrain.ops.cuda.texts import text_of
-from dltrain.ops.cuda.tiles import TILES, Cut, Finish, at_once, cut, head
+from dltrain.ops.cuda.tiles import MOST_PARTS, TILES, ByTiles, Cut, Finish, at_once, head, told
+from dltrain.ops.cuda.tuning import Given, Way, chosen, there
 from dltrain.ops.signature import Call
 
 
 def gemm(
-    cuda: Cuda, a: DeviceArray, b: DeviceArray, c: DeviceArray, bias: Any = None, add: bool = False, totals: Any = None
-) -> list[Kernel]:
-    """c = a b (+ bias, a number a column), or c += a b;   a (M, K), b (K, N), c (M, N) in any layout;   totals += a's row sums
+    cuda: Cuda, a: DeviceArray, b: DeviceArray, c: DeviceArray, bias: Any = None, add: bool = False, totals: Any = None,
+    finish: Finish | None = None,
+) -> list[Kernel]:  # fmt: skip
+    """c = a b (+ bias, a number a column), finished, or c += a b;   a (M, K), b (K, N), c (M, N) in any layout
 
-    More axes in front are a batch; an operand of two axes serves all of it.
+    More axes in front are a batch; an operand of two axes serves all of it.   totals += the sums of a's rows.
     """
+    if not c.size:
+        return []
     (m, k), n, count = a.shape[-2:], b.shape[-1], prod(c.shape[:-2])
-    way = cut(cuda.driver.processors, m, n, k, count, split=c.is_plain and count == 1)
+
+    def after(given: Given) -> list[Kernel]:
+        """What a library leaves undone."""
+        rest = [] if totals is None else column_sums(cuda, there(given, "a").transpose((1, 0)), there(given, "totals"))
+        return rest if finish is None else [*rest, formed(cuda, there(given, "c"), finish)]
+
+    own = ByTiles(cuda, (m, n, k, count), partial(tiled, cuda, add, finish), c.is_plain and count == 1)
+    given = {"a": a, "b": b, "c": c, "bias": bias, "totals": totals}
+    ways: dict[str, Way] = {"tiles": own, **cublas.ways(cuda, given, add, after)}
+    return chosen(cuda, f"gemm {'+=' if add else '='} {told(finish)}", given, ("c", "totals"), ways, cublas.version())
+
+
+def tiled(cuda: Cuda, add: bool, finish: Finish | None, way: Cut, given: Given) -> list[Kernel]:
+    """gemm by our own kernels."""
+    a, b, c, bias, totals = there(given, "a"), there(given, "b"), there(given, "c"), given["bias"], given["totals"]
     if way.parts == 1:
-        return [product(cuda, way, a, b, c, c, bias, add, totals)]
-    parts = cuda.scratch(way.parts, m * n + (0 if totals is None else m))
-    return [product(cuda, way, a, b, c, parts, None, False, totals), join(cuda, parts, c, bias, add, totals)]
+        return [product(cuda, way, a, b, c, c, bias, add, totals, finish)]
+    parts = cuda.scratch(way.parts, c.size + (0 if totals is None else totals.size))
+    return [product(cuda, way, a, b, c, parts, None, False, totals, None), join(cuda, parts, c, bias, add, totals, finish)]
+
+
+def formed(cuda: Cuda, y: DeviceArray, finish: Finish) -> Kernel:
+    """y = formula(y), constants"""
+    formula, constants = finish
+    return cuda.each("", "map", y.size, y, y, *constants, text=elementwise_text(formula, 1))
 
 
 class Side(NamedTuple):
@@ -58,12 +85,13 @@ def spread(array: DeviceArray, batch: tuple[int, ...]) -> View:
 
 
 def product(
-    cuda: Cuda, way: Cut, a: DeviceArray, b: DeviceArray, c: DeviceArray, into: DeviceArray, bias: Any, add: bool, totals: Any
-) -> Kernel:
+    cuda: Cuda, way: Cut, a: DeviceArray, b: DeviceArray, c: DeviceArray, into: DeviceArray, bias: Any, add: bool, totals: Any,
+    finish: Finish | None,
+) -> Kernel:  # fmt: skip
     """The kernel itself, which writes c, or parts of it."""
     (m, k), n, batch = a.shape[-2:], b.shape[-1], c.shape[:-2]
     left, right = side(a, -1, -2), side(b, -2, -1)
-    text = text_of("gemm", head(way.tile, LEFT_ALONG=left.along, RIGHT_ALONG=right.along,
+    text = text_of("gemm", head(way.tile, finish, LEFT_ALONG=left.along, RIGHT_ALONG=right.along,
                                 LEFT_VECTOR=left.vector, RIGHT_VECTOR=right.vector))  # fmt: skip
     grid = -(-m // way.tile.rows) * -(-n // way.tile.columns) * way.parts * prod(batch)
     args = [a, b, into, bias, totals, *(spread(each, batch) for each in (a, b, c)), left.step, left.unit, right.step, right.unit]
@@ -101,6 +129,11 @@ def inner_product_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]
 
 
 def column_sums(cuda: Cuda, x: DeviceArray, y: DeviceArray) -> list[Kernel]:
-    """y += the sum of the rows of x (rows, columns)"""
+    """y += the sum of the rows of x (rows, columns); many rows in parts"""
+    assert x.is_plain
     rows, columns = x.shape
-    return [cuda.launch("gemm", "column_sums", -(-columns // 32), x, y, rows, columns, block=(32, 8))]
+    strips = -(-columns // 32)
+    count = max(1, min(4 * cuda.driver.processors // strips, rows // 256, MOST_PARTS))
+    parts = y if count == 1 else cuda.scratch(count, columns)
+    made: list[Kernel] = [cuda.launch("gemm", "column_sums", (strips, count), x, parts, rows, columns, block=(32, 8))]
+    return made if count == 1 else [*made, join(cuda, parts, y, add=True)]

@@ -30,8 +30,9 @@ class Emulator:
 
     name, arch, processors = "emulated on the CPU", "", 4
 
-    def __init__(self) -> None:
-        self.captured = 0  # how many graphs were made
+    def __init__(self, backwards: bool = False) -> None:
+        """`backwards`: the last thread and the last block of a kernel go first."""
+        self.captured, self.backwards = 0, backwards  # how many graphs were made
 
     def alloc(self, size: int) -> tuple[int, object]:
         try:
@@ -71,7 +72,7 @@ class Emulator:
         return getattr(library(text), f"launch_{name}")
 
     def launch(self, function: Any, grid: Sequence[int], block: Sequence[int], parameters: Any) -> None:
-        function((ctypes.c_uint * 6)(*grid, *block), parameters)
+        function((ctypes.c_uint * 7)(*grid, *block, self.backwards), parameters)
 
     def capture(self, segments: Sequence[Sequence[Replay]]) -> Replay:
         """The last call of each segment comes first: nothing in it may have to wait for anything."""

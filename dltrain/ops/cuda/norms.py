@@ -17,7 +17,6 @@ from dltrain.tensor import Shape
 LANES = 256  # threads of a block
 WIDE = 32  # channels of a block, at most
 AHEAD = 8  # rows that a thread reads at once
-PLAIN = "#define FINISH(value) (value)\n"
 
 
 class Layout(NamedTuple):
@@ -90,7 +89,7 @@ def normalised(call: Call, arrays: Arrays, cuda: Cuda, finish: Finish | None) ->
     given, of = memory(call, arrays, "x", "mean", "variance", "scale", "bias"), layout(call.args["x"].shape)
     (y,), other = memory(call, arrays, "y"), call.args.get("other")
     args = (*given, None if other is None else arrays.memory(other), y, *of, call.args["eps"])
-    text = text_of("normalise", PLAIN if finish is None else finishing(*finish))
+    text = text_of("normalise", "" if finish is None else finishing(*finish))
     return [launch(cuda.driver, text, "channel_norm", of.grid(cuda.driver.processors), args, of.block)]
 
 

@@ -19,7 +19,9 @@ ONE, SAME, OTHER = "one", "same", "other"  # how an array is indexed: its only n
 
 
 @cache
-def text(formula: Formula, xs: tuple[tuple[str, str], ...], weight: str, outs: tuple[str, ...], slope: bool, ignores: bool) -> str:
+def text(
+    formula: Formula, xs: tuple[tuple[str, str], ...], weight: str, outs: tuple[str, ...], slope: bool, ignores: bool
+) -> str:
     """point(x…, weight, (z, dy,) out…, view of each, constants…, per, ignore, count):  out = weight formula(x…) (dy / z)
 
     xs: (type, index) of each; outs: the index of each, or "" where it is not wanted.

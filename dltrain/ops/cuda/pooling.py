@@ -81,7 +81,7 @@ def sum_pool_dx_image(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel
 
 # --- up to three axes ---
 def geometry(call: Call, cuda: Cuda) -> tuple[DeviceArray, int, int]:
-    """Sizes of image and output, kernel, stride and pad, on three axes; how many channels; whether they are innermost in memory."""
+    """Sizes of image and output, kernel, stride and pad, on three axes; how many channels; whether they are innermost."""
     image, pooled = (call.args[name].shape for name in ends(call))
     window, rest = window_of(call), 5 - len(image)
     assert window is not None

@@ -1,4 +1,4 @@
-"""How a GPU does recurrent nets: the products with x of all steps at once, then step by step; gradients of weights at once too."""
+"""How a GPU does recurrent nets: the products with x of all steps at once, then step by step; the weights' gradients at once."""
 
 from __future__ import annotations
 
@@ -142,13 +142,14 @@ class Stack:
         """(rows, …) that a level has read: x, or what the level below has put out (a part's first note, but its start)."""
         if level == 0:
             return self.plain(*self.in_time("x"), self.rows)
-        below, size = self.parts_of(level - 1), self.rows * self.units
-        first = self.part(below[0])
-        if self.ways == 1 and first.live is None:
-            return self.tape(below[0])[0].reshape(-1)[-size:].reshape(self.rows, self.units)
+        outs: list[DeviceArray] = [
+            self.tape(number)[0].reshape(-1)[-self.rows * self.units :] for number in self.parts_of(level - 1)
+        ]
+        if self.ways == 1 and self.marks[0][1] is None:
+            return outs[0].reshape(self.rows, self.units)
         to = self.cuda.scratch(self.rows, self.width)
-        for way, number in enumerate(below):
-            part, out = self.part(number), self.tape(number)[0].reshape(-1)[-size:]
+        for way, out in enumerate(outs):
+            part = self.part(way)
             self.launches.append(part.marked(out, part.live, self.of_way(self.between(to), way), self.units))
         return to
 
@@ -261,5 +262,3 @@ def recurrent_grad(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
             stack.leave(made, to, of_to)
     stack.room.close()
     return stack.launches
-
-

@@ -76,7 +76,9 @@ def beside(call: Call) -> bool:
     x, scale = (call.args[name] for name in ("x", "dscale"))
     scale = call.args["dbias"] if scale is None else scale
     if len(x.shape) == 4:
-        return call.args["axis"] == 1 and len(scale.shape) == 1 and x.shape[1] % (call.args["mean"].shape.count // x.shape[0]) == 0
+        return (
+            call.args["axis"] == 1 and len(scale.shape) == 1 and x.shape[1] % (call.args["mean"].shape.count // x.shape[0]) == 0
+        )
     width = x.shape.count // call.args["mean"].shape.count
     return call.args["axis"] + len(scale.shape) == len(x.shape) and scale.shape.count == width and len(scale.shape) != 4
 
@@ -92,7 +94,9 @@ def row_norm_dw_beside(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kerne
     given = (x, mean, variance, dy, parts, scales, *numbers, call.args["eps"], chunk, of.rows)
     return [
         cuda.launch("rows", "chunk_dw", (of.columns, chunks), *given, block=of.block),
-        cuda.launch("norms", "join_sums", of.columns, parts, None, dscale, dbias, None, None, scales, chunks, 0.0, block=of.block),
+        cuda.launch(
+            "norms", "join_sums", of.columns, parts, None, dscale, dbias, None, None, scales, chunks, 0.0, block=of.block
+        ),
     ]
 
 

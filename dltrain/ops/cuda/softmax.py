@@ -8,7 +8,7 @@ import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
-from dltrain.ops.cuda.backend import Cuda, logical, memory, recipe
+from dltrain.ops.cuda.backend import Cuda, logical, recipe
 from dltrain.ops.cuda.launch import BLOCK, View, view
 from dltrain.ops.signature import Call
 
@@ -79,7 +79,7 @@ def wanted(call: Call, arrays: Arrays, cuda: Cuda) -> tuple[DeviceArray | None, 
 
 
 class Places:
-    """What all losses over classes know of the places of x: label, weight, and the numbers that kernels/softmax.cu calls a Spot."""
+    """What all losses over classes know of the places of x: labels, weights, and how both lie."""
 
     def __init__(self, call: Call, arrays: Arrays, x: DeviceArray) -> None:
         self.axis = call.args["axis"]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from dltrain.ops.backend import Kernel
 from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.backend import Cuda
 from dltrain.ops.cuda.formulas import function, typed
+from dltrain.ops.cuda.tuning import Given
 from dltrain.ops.formula import Formula
 
+Launches = Callable[["Cut", Given], list[Kernel]]
 Finish = tuple[Formula, tuple[float, ...]]  # a formula of one array, and its constants
 
 DEPTH = 16  # of a slice, as tiles.cuh has it
 MOST_PARTS = 128
+PARTS = (1, 2, 4, 8, 16, 32, 64, MOST_PARTS)
+MOST_OFFERS = 6
 LANES = 128  # products that a multiprocessor makes in a cycle
 LATENCY = 600  # cycles that a slice takes to come, when nothing hides it
 JOIN = 4000  # cycles of one more launch
@@ -50,25 +57,55 @@ class Cut(NamedTuple):
     parts: int
     span: int
 
+    def __str__(self) -> str:
+        return f"{self.tile.rows}x{self.tile.columns}/{self.parts}"
+
+
+def cut_of(tile: Tile, parts: int, depth: int) -> Cut:
+    """The depth in so many parts, or fewer: each is a number of whole slices."""
+    span = max(1, -(-depth // (parts * DEPTH))) * DEPTH
+    return Cut(tile, -(-depth // span) or 1, span)
+
+
+def named(variant: str, depth: int) -> Cut:
+    """The cut that is written so; RuntimeError where there is none."""
+    for tile in TILES:
+        for parts in PARTS:
+            made = cut_of(tile, parts, depth)
+            if str(made) == variant:
+                return made
+    raise RuntimeError(f"no product is cut as {variant}")
+
 
 @cache
-def cut(processors: int, rows: int, columns: int, depth: int, count: int = 1, split: bool = True) -> Cut:
-    """The cut of `count` products (rows x depth x columns) that should take the fewest cycles."""
-    best, fewest = Cut(TILES[0], 1, depth), float("inf")
+def cuts(processors: int, rows: int, columns: int, depth: int, count: int = 1, split: bool = True) -> tuple[Cut, ...]:
+    """How `count` products (rows x depth x columns) can be cut, what should take the fewest cycles first."""
+    cycles: dict[Cut, float] = {}
     for tile in TILES:
         blocks = -(-rows // tile.rows) * -(-columns // tile.columns) * count
-        for parts in (1, 2, 4, 8, 16, 32, 64, MOST_PARTS) if split else (1,):
-            slices = max(1, -(-depth // (parts * DEPTH)))
+        for parts in PARTS if split else (1,):
+            made = cut_of(tile, parts, depth)
+            slices = made.span // DEPTH
             if parts > 1 and (slices < 4 or blocks >= 2 * processors):
                 break
             waves = -(-blocks * parts // processors)
             arithmetic = waves * slices * DEPTH * tile.rows * tile.columns / (LANES * tile.share)
-            cycles = max(arithmetic, -(-waves // 4) * slices * LATENCY)
-            if parts > 1:
-                cycles += JOIN + count * rows * columns * parts / processors / 2
-            if cycles < fewest:
-                best, fewest = Cut(tile, -(-depth // (slices * DEPTH)) or 1, slices * DEPTH), cycles
-    return best
+            joining = JOIN + count * rows * columns * parts / processors / 2 if parts > 1 else 0
+            cycles[made] = max(arithmetic, -(-waves // 4) * slices * LATENCY) + joining
+    return tuple(sorted(cycles, key=cycles.__getitem__))
+
+
+class ByTiles:
+    """A way to do a product: its variants are cuts of (rows, columns, depth, how many)."""
+
+    def __init__(self, cuda: Cuda, sizes: tuple[int, int, int, int], launches: Launches, split: bool = True) -> None:
+        self.processors, self.sizes, self.launches, self.split = cuda.driver.processors, sizes, launches, split
+
+    def offers(self) -> Sequence[str]:
+        return [str(each) for each in cuts(self.processors, *self.sizes, split=self.split)[:MOST_OFFERS]]
+
+    def bind(self, variant: str, given: Given) -> list[Kernel]:
+        return self.launches(named(variant, self.sizes[2]), given)
 
 
 def at_once(array: DeviceArray, *sizes: int) -> int:
@@ -81,6 +118,11 @@ def head(tile: Tile, finish: Finish | None = None, **numbers: Any) -> str:
     given = {"ROWS": tile.rows, "COLUMNS": tile.columns, "TALL": tile.tall, "WIDE": tile.wide, **numbers}
     text = "".join(f"#define {name} {str(value).lower()}\n" for name, value in given.items())
     return text + (finishing(*finish) if finish else "")
+
+
+def told(finish: Finish | None) -> str:
+    """What tells one finish from another, from run to run."""
+    return "" if finish is None else f"{finish[0].digest} {finish[1]}"
 
 
 @cache

@@ -27,6 +27,13 @@ HOPELESS = 2.0  # times as slow as the best so far: not measured any further
 Given = dict[str, DeviceArray | None]
 
 
+def there(given: Given, name: str) -> DeviceArray:
+    """The array of this name, which nobody leaves out."""
+    found = given[name]
+    assert found is not None, name
+    return found
+
+
 class Way(Protocol):
     """How a call can be done: in several variants, each with a name that stays the same from run to run."""
 
@@ -96,32 +103,35 @@ class Trial:
         self.cuda, self.given, self.outs = cuda, given, outs
 
     def fastest(self, ways: dict[str, Way]) -> str:
-        """way:variant; the first way's first where there is no memory for trials."""
-        top = self.cuda.scratch_top
+        """way:variant; the first way's first where there is no memory for trials.  Their scratch memory goes with them."""
+        kept = self.cuda.scratches, self.cuda.scratch_top
         name, first = next(iter(ways.items()))
         best, least = f"{name}:{first.offers()[0]}", float("inf")
         try:
             self.prepare(first)
             for name, way in ways.items():
                 for variant in way.offers():
-                    self.cuda.scratch_top = top
                     taken = self.attempt(way, variant, least)
                     if taken < least:
                         best, least = f"{name}:{variant}", taken
         except OutOfMemory:
             pass
-        self.cuda.scratch_top = top
+        finally:
+            self.cuda.driver.synchronize()
+            self.cuda.scratches, self.cuda.scratch_top = kept
         return best
 
     def prepare(self, first: Way) -> None:
-        self.arrays = {name: array and self.twin(array, number) for number, (name, array) in enumerate(self.given.items())}
+        """One x is not a number: a way that makes a number of it, as some do of ReLU, is none."""
+        self.arrays: Given = {
+            name: None if array is None else self.twin(array, number) for number, (name, array) in enumerate(self.given.items())
+        }
         self.before = {name: self.twin(array, 77) for name in self.outs if (array := self.arrays[name]) is not None}
         self.right = {name: self.twin(array, 0) for name, array in self.before.items()}
-        for array in self.arrays.values():
-            if array is not None:
-                array.driver.upload(array.address + array.nbytes - 4, np.full(1, np.nan, np.float32))  # what ReLU may not swallow
-                break
-        self.run(first.bind(first.offers()[0], self.arrays))
+        x = self.arrays.get("x")
+        if x is not None:
+            x.driver.upload(x.address + x.nbytes - 4, np.full(1, np.nan, np.float32))
+        self.attempted(first.bind(first.offers()[0], self.arrays))
         for name, array in self.right.items():
             self.copy(array, self.arrays[name])
 
@@ -135,7 +145,7 @@ class Trial:
     def copy(self, to: DeviceArray, source: Any) -> None:
         self.cuda.driver.copy(to.address, source.address, to.nbytes)
 
-    def run(self, launches: list[Kernel]) -> None:
+    def attempted(self, launches: list[Kernel]) -> None:
         """Once, on outputs that hold what they held before."""
         for name, array in self.before.items():
             to = self.arrays[name]
@@ -146,9 +156,10 @@ class Trial:
 
     def attempt(self, way: Way, variant: str, least: float) -> float:
         """Seconds of a way that makes what the first way makes; infinity for one that does not, or cannot."""
+        self.cuda.scratches, self.cuda.scratch_top = [], 0
         try:
             launches = way.bind(variant, self.arrays)
-            self.run(launches)
+            self.attempted(launches)
             if not all(self.agrees(name) for name in self.right):
                 return float("inf")
             return self.seconds(launches, least)

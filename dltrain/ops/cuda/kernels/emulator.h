@@ -29,6 +29,7 @@ static ucontext_t home, fiber[MOST];
 static char *stacks = nullptr;
 static bool done[MOST];
 static int now, living, arrived, generation, moved;
+static bool backwards; // the last thread and the last block first: what depends on the order shows
 
 static void wait() {
     int mine = generation;
@@ -76,7 +77,8 @@ static void meet(int threads) {
     }
     while (living) {
         moved = 0;
-        for (int t = 0; t < threads; t++) {
+        for (int turn = 0; turn < threads; turn++) {
+            int t = backwards ? threads - 1 - turn : turn;
             if (done[t]) continue;
             now = t;
             threadIdx = index(t);
@@ -106,17 +108,19 @@ template <class... A> static void run(void (*kernel)(A...), const unsigned *shap
     gridDim = {shape[0], shape[1], shape[2]};
     blockDim = {shape[3], shape[4], shape[5]};
     int threads = shape[3] * shape[4] * shape[5];
+    backwards = shape[6];
     for (unsigned z = 0; z < shape[2]; z++)
         for (unsigned y = 0; y < shape[1]; y++)
             for (unsigned x = 0; x < shape[0]; x++) {
                 blockIdx = {x, y, z};
+                if (backwards) blockIdx = {shape[0] - 1 - x, shape[1] - 1 - y, shape[2] - 1 - z};
                 if (meets) {
                     current = Bound<A...>::run;
                     argument = &bound;
                     meet(threads);
                 } else
                     for (int t = 0; t < threads; t++) {
-                        threadIdx = index(t);
+                        threadIdx = index(backwards ? threads - 1 - t : t);
                         Bound<A...>::run(&bound);
                     }
             }

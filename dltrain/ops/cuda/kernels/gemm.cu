@@ -95,17 +95,17 @@ BLOCK_KERNEL join(const float *parts, float *y, const float *bias, float *totals
         y[i] = FINISH(sum + (bias ? bias[i % columns] : 0.0f));
 }
 
-// y[column] += sum over rows: 32 columns a block, 8 threads down each
+// y[column] += sum over rows: 32 columns a block, 8 threads down each;   with more blocks down, y[block, column] = the sum of its rows
 BLOCK_KERNEL column_sums(const float *x, float *y, int rows, int columns) {
     __shared__ float parts[8][32];
     int column = blockIdx.x * 32 + threadIdx.x;
     float sum = 0.0f;
     if (column < columns)
-        for (int row = threadIdx.y; row < rows; row += 8) sum += x[(size_t)row * columns + column];
+        for (int row = blockIdx.y * 8 + threadIdx.y; row < rows; row += gridDim.y * 8) sum += x[(size_t)row * columns + column];
     parts[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
-    if (threadIdx.y == 0 && column < columns) {
-        for (int part = 1; part < 8; part++) sum += parts[part][threadIdx.x];
-        y[column] += sum;
-    }
+    if (threadIdx.y > 0 || column >= columns) return;
+    for (int part = 1; part < 8; part++) sum += parts[part][threadIdx.x];
+    float *to = y + (size_t)blockIdx.y * columns + column;
+    *to = gridDim.y > 1 ? sum : *to + sum;
 }

@@ -1,4 +1,8 @@
-// Normalisation by channels, and what is done to the result while it is at hand: FINISH, which the recipe defines.
+// Normalisation by channels, and what is done to the result while it is at hand: FINISH, which the recipe may define.
+
+#ifndef FINISH
+#define FINISH(value) (value)
+#endif
 
 // y = FINISH(scale (x - mean) / sqrt(variance + eps) + bias + other), of each channel; scale, bias, other where given
 KERNEL channel_norm(const float *x, const float *mean, const float *variance, const float *scale, const float *bias,

@@ -10,6 +10,10 @@ typedef unsigned char byte;
 #define INLINE static __device__ __forceinline__
 #define LARGEST 3.402823466e+38f
 #define LEAST 1.175494351e-38f
+#ifndef INFINITY // NVRTC has no math.h
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fc00000)
+#endif
 
 INLINE int first() { return blockIdx.x * blockDim.x + threadIdx.x; }
 INLINE int stride() { return gridDim.x * blockDim.x; }
