@@ -94,7 +94,7 @@ def main(out: str, names: tuple[str, ...], seconds: int, no_tests: bool) -> None
     folder.mkdir(parents=True, exist_ok=True)
     describe(folder)
     if not no_tests:
-        words = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-x", "--no-header", "-p", "no:cacheprovider", "tests"]
+        words = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-x", "--no-header", "-p", "no:cacheprovider", "tests/gpu"]
         status, text = run(words, min(150, end - time.monotonic()), folder / "tests.txt")
         click.echo(f"tests: exit {status}: {(text.strip().splitlines() or [''])[-1]}")
     jobs = [(name, precision, side) for name in names or NETS for precision in PRECISIONS for side in ("ours", *NETS[name].modes)]

@@ -15,8 +15,9 @@ def words(hidden: int, steps: int, batch: int) -> str:
     """A config: two layers of LSTM over a vocabulary of 10,000."""
     return f"""
 name: lstm
-data: {{source: {{type: dummy, fields: {{data: {{shape: [{steps}], classes: 10000}}, label: {{shape: [{steps}], classes: 10000}}}}}},
-       batch_size: {batch}}}
+data:
+  source: {{type: blank, shapes: {{data: [{steps}], label: [{steps}]}}, classes: {{data: 10000, label: 10000}}}}
+  batch_size: {batch}
 net:
 - {{name: embed, type: Embed, input_dim: 10000, num_output: {hidden}, bias_term: false}}
 - {{name: lstm, type: LSTM, num_output: {hidden}, num_layers: 2}}

@@ -9,7 +9,7 @@ from dltrain.caffe.message import Message
 from dltrain.translate.caffe_layers import Keys
 from dltrain.translate.caffe_pieces import Assembly
 from dltrain.translate.caffe_sources import PAIRED, absolute, batch_size, listed, path_of, shuffles, told
-from dltrain.translate.caffe_steps import Side, steps_of
+from dltrain.translate.caffe_steps import Side, deployed, steps_of
 from dltrain.translate.names import readable, unique
 from dltrain.translate.yaml_text import flow
 
@@ -110,6 +110,8 @@ class Supply:
             made["shuffle"] = False
         steps = {phase: steps_of(layer, phase, self.side, self.notes) if layer is not None else []
                  for phase, layer in (("train", train or first), ("test", test))}  # fmt: skip
+        if first is not None and first["type"] == "Input":
+            steps["train"] = steps["test"] = deployed(self.shapes[self.fields[0]], self.side, self.notes)
         made |= {"transform": steps["train"]} if steps["train"] else {}
         if test is not None and (other := self.other(steps, test, train, made)):
             made["test"] = other

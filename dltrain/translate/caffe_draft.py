@@ -16,7 +16,7 @@ from dltrain.translate.caffe_files import Given, Places
 from dltrain.translate.caffe_guess import settle
 from dltrain.translate.caffe_layers import Keys
 from dltrain.translate.caffe_net import Lines, outputs, translate
-from dltrain.translate.caffe_nets import Nets
+from dltrain.translate.caffe_nets import Nets, nowhere
 from dltrain.translate.caffe_params import spread
 from dltrain.translate.caffe_pieces import Assembly
 from dltrain.translate.caffe_solver import rest_of, solver_of
@@ -42,7 +42,9 @@ def translated(given: Given, nets: Nets, wish: Wish) -> tuple[Draft, Lines, Side
     """The whole config, not yet written."""
     draft = Draft(readable(str(nets.first.net["name"] or nets.first.path.stem), "net"))
     notes = draft.notes
-    assembly = Assembly(nets.sights(wish.level, wish.stages), notes)
+    sights = nets.sights(wish.level, wish.stages)
+    notes += nowhere(nets, sights)
+    assembly = Assembly(sights, notes)
     files = [*given.nets, *([given.solver] if given.solver is not None else [])]
     side = Side(Places(files or [nets.first.path]), read_mean_file(given.mean))
     supply = Supply(assembly, side, notes)
@@ -54,8 +56,8 @@ def translated(given: Given, nets: Nets, wish: Wish) -> tuple[Draft, Lines, Side
         notes.append(f"the output '{theirs}' ({phase}) is the blob {ours} here")
     lines.name_blobs(ends)
     matrices(draft, side, notes)
-    trained = supply.trained = any(LAYERS[part.type].kind == "loss" for part in draft.net)
-    solve(draft, given, nets, trained and "test" in assembly.sources and bool(assembly.sources["test"]), notes)
+    trained = supply.trained = any(LAYERS[part.type].kind == "loss" or part.keys.get("loss_weight") for part in draft.net)
+    solve(draft, given, nets, trained, bool(assembly.sources.get("test")), notes)
     parameters(draft, lines, trained)
     draft.weights = load(lines, weights_of(given, nets.solver, side, notes), notes)
     settle(draft, supply, wish.shapes, lines.deploy, notes)
@@ -81,11 +83,11 @@ def read_mean_file(path: Path | None) -> Any:
     return read_mean(path)
 
 
-def solve(draft: Draft, given: Given, nets: Nets, tested: bool, notes: list[str]) -> None:
+def solve(draft: Draft, given: Given, nets: Nets, trained: bool, tested: bool, notes: list[str]) -> None:
     """The solver section, and what of it stands at the top level."""
     if nets.solver is None or given.solver is None:
         return
-    if not any(LAYERS[part.type].kind == "loss" or part.keys.get("loss_weight") for part in draft.net):
+    if not trained:
         notes.append(f"{given.solver.name}: the net has no loss, so its solver is left out")
         return
     draft.solver = solver_of(nets.solver, given.solver.name, tested, notes)

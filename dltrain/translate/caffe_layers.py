@@ -36,6 +36,11 @@ def lower(said: Message, *names: str) -> Keys:
     return {name: str(said[name]).lower() for name in names}
 
 
+def number(value: Any) -> Any:
+    """A whole number without its point."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+
+
 def bare(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else values
 

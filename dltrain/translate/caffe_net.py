@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from dltrain.errors import DataError
 from dltrain.registry import LAYERS
-from dltrain.translate.caffe_layers import SOURCES, WITHOUT, Keys, kind_of
+from dltrain.translate.caffe_layers import WITHOUT, Keys, kind_of, number
 from dltrain.translate.caffe_params import Param, params_of, share
 from dltrain.translate.caffe_pieces import Assembly, Blob, Field, Piece, Top, kind_type
 from dltrain.translate.draft import Part
@@ -160,7 +159,7 @@ def weighed(piece: Piece, type: str, notes: list[str]) -> Keys:
     if LAYERS[type].kind == "metric":
         notes.append(f"{piece.where}: its loss_weight is left out; a metric has no gradient")
         return {}
-    return {"loss_weight": int(given[0]) if given[0] == int(given[0]) else given[0]}
+    return {"loss_weight": number(given[0])}
 
 
 def passed(piece: Piece) -> Keys:
@@ -222,11 +221,3 @@ def outputs(lines: Lines, ends: dict[str, dict[str, Blob]]) -> list[tuple[str, s
                 if ours != theirs and all((theirs, ours) != one[1:] for one in found):
                     found.append((phase, theirs, ours))
     return found
-
-
-def sources_of(assembly: Assembly) -> list[Any]:
-    """The data layers, each once."""
-    return list({id(layer): layer for layers in assembly.sources.values() for layer in layers}.values())
-
-
-__all__ = ["SOURCES", "Lines", "outputs", "sources_of", "translate"]

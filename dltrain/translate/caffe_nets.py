@@ -54,6 +54,15 @@ class Nets:
         return fed or found  # a phase without data is none
 
 
+def nowhere(nets: Nets, sights: list[Sight]) -> list[str]:
+    """Notes on the layers that their rules keep out of every phase."""
+    kept = {id(layer) for one in sights for layer in one.layers}
+    files = [one for one in (nets.train, nets.test, nets.deploy) if one is not None]
+    return [f"left out: '{layer['name']}' ({layer['type']}, {one.path.name}:{layer.line}): its rules keep it out of every phase; "
+            "--stage NAME, or --level N" for one in files for layer in one.net.all("layer")
+            if id(layer) not in kept and not is_source(layer)]  # fmt: skip
+
+
 def read_solver(path: Path) -> Message:
     return upgrade_solver(read_text(path, "SolverParameter"))
 
@@ -128,4 +137,4 @@ def is_deploy(net: Message) -> bool:
     layers = net.all("layer")
     sources = [layer for layer in layers if is_source(layer)]
     fed = all(layer["type"] in ("Input", "MemoryData", "DummyData") for layer in sources)
-    return fed and not any(str(layer["type"]).endswith("Loss") for layer in layers)
+    return fed and not any(str(layer["type"]).endswith("Loss") or layer.all("loss_weight") for layer in layers)

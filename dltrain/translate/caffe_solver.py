@@ -7,7 +7,7 @@ from typing import Any
 from dltrain.caffe.message import Message
 from dltrain.errors import DataError, did_you_mean
 from dltrain.registry import SOLVERS
-from dltrain.translate.caffe_layers import Keys
+from dltrain.translate.caffe_layers import Keys, number
 
 KEYS = {  # of each rule, besides those that all have
     "SGD": ("momentum",), "Nesterov": ("momentum",), "AdaGrad": ("delta",), "RMSProp": ("rms_decay", "delta"),
@@ -84,11 +84,6 @@ def loop(said: Message, tested: bool) -> Keys:
     else:
         made["snapshot"] = {"interval": snapshot, "keep": many} if many > 2 else snapshot
     return made
-
-
-def number(value: Any) -> Any:
-    """A whole number without its point."""
-    return int(value) if isinstance(value, float) and value == int(value) and abs(value) < 1e15 else value
 
 
 def rest_of(said: Message) -> Keys:

@@ -11,6 +11,7 @@ from dltrain.caffe.blobs import read_mean
 from dltrain.caffe.message import Message
 from dltrain.errors import DltrainError
 from dltrain.translate.caffe_files import Places
+from dltrain.tensor import Shape
 from dltrain.translate.caffe_sources import path_of
 
 Steps = list[Any]
@@ -37,6 +38,22 @@ def steps_of(layer: Message, phase: str, side: Side, notes: list[str]) -> Steps:
         notes.append(f"{where}: mirror acts in train only here; Caffe mirrors at random in test, too")
     made += [{"scale": said["scale"]}] if said["scale"] != 1 else []
     return made
+
+
+def deployed(shape: tuple[int, ...] | None, side: Side, notes: list[str]) -> Steps:
+    """The steps of a net that is fed from outside and comes with a mean: pictures are blue, green, red then, less the mean."""
+    if side.mean is None or shape is None or len(shape) != 3:
+        return []
+    mean = np.asarray(side.mean, np.float32)
+    mean = mean.reshape(mean.shape[-3:]) if mean.ndim > 3 else mean
+    if mean.shape[0] != shape[0]:
+        return []
+    made: Steps = [{"channels": [2, 1, 0]}] if shape[0] == 3 else []
+    if mean.shape == shape:
+        side.arrays["mean.npy"] = mean
+        return [*made, {"mean_file": "mean.npy"}]
+    notes.append(f"the mean is {Shape(mean.shape)} and the net reads {Shape(shape)}: the mean of each channel is subtracted")
+    return [*made, {"mean": [float(value) for value in mean.reshape(len(mean), -1).mean(axis=1)]}]
 
 
 def sized(layer: Message, side: Side) -> Steps:

@@ -23,6 +23,7 @@ TYPES: dict[int, tuple[str, str]] = {
 }  # fmt: skip
 HALF, BRAIN = 10, 16  # types whose numbers, where not raw, are their bits
 EXTERNAL = 1
+NODES = 200_000  # that functions may lay out to
 
 
 def load(path: Path) -> Any:
@@ -44,8 +45,30 @@ def load(path: Path) -> Any:
     if not model.graph.node:
         raise DataError(f"{path}: holds no net: is it an ONNX file, and whole?")
     if model.functions:
+        hold_functions(model, path)
         model = inlined(model, path)
     return model
+
+
+def hold_functions(model: Any, path: Path) -> None:
+    """Refuses functions that would grow without end when they are laid out: each may call others many times."""
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Any, depth: int) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in bodies and key not in sizes:
+                if depth > len(bodies):
+                    raise DataError(f"{path}: its function {node.op_type} calls itself; the file is damaged")
+                sizes[key] = size(bodies[key], depth + 1)
+            total += sizes.get(key, 1)
+            if total > NODES:
+                raise DataError(f"{path}: its functions lay out to more than {NODES:,} nodes; export it without functions")
+        return total
+
+    size(model.graph.node, 0)
 
 
 def inlined(model: Any, path: Path) -> Any:

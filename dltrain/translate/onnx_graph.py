@@ -21,7 +21,6 @@ from dltrain.layer import Layer
 from dltrain.registry import LAYERS
 from dltrain.tensor import Param, Shape, Tensor
 from dltrain.translate.onnx_file import MOST
-from dltrain.wiring import Roles
 
 LARGEST = 1 << 31  # numbers of a sample of any blob
 BATCH = 1009  # stands for the batch: a number that no size of a net is
@@ -206,10 +205,6 @@ def made_layer(kind: str, keys: Mapping[str, Any]) -> Layer:
 def moved(x: Blob, batch: int) -> Blob:
     """The same blob, seen with the batch elsewhere."""
     return x if x.batch == batch else Blob(x.shape, batch, x.part, x.top, x.name, x.is_mask)
-
-
-def readers_of(kind: str) -> Roles:
-    return Roles.of(LAYERS[kind].__new__(LAYERS[kind]))
 
 
 def bounded(count: int) -> None:

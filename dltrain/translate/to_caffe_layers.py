@@ -207,7 +207,7 @@ def loss(usual: str) -> Callable[[Saying], None]:
         if made.type == "SoftmaxWithLoss" and soft:
             raise Lacking("Caffe's takes classes, not probabilities")
         if made.layer.normalization != usual:
-            made.put("loss_param", "normalization", made.layer.normalization)
+            made.settings("loss_param").put("normalization", made.layer.normalization.upper())
         if made.layer.ignore_label is not None:
             made.settings("loss_param").put("ignore_label", made.layer.ignore_label)
         made.take("normalization", "ignore_label")

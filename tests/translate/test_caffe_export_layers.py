@@ -143,13 +143,13 @@ def test_a_key_that_caffe_has_not_is_refused_by_name(name: str, keys: dict[str, 
 
 
 def settings(layer: Any, shapes: Any) -> str:
-    return write_text(said(layer, shaped(shapes))).replace("\n", " ").replace("  ", " ").strip()
+    return " ".join(write_text(said(layer, shaped(shapes))).split())
 
 
 def test_what_caffe_says_by_another_layer() -> None:
     assert settings(LAYERS["ReLU6"](), [(2, 3)]) == 'type: "Clip" clip_param { min: 0 max: 6 }'
-    assert settings(LAYERS["Constant"](value=0.5, shape=(2, 3)), []).replace(" }", "}") == (
-        'type: "DummyData" dummy_data_param { shape { dim: 2 dim: 3} data_filler { value: 0.5}}'
+    assert settings(LAYERS["Constant"](value=0.5, shape=(2, 3)), []) == (
+        'type: "DummyData" dummy_data_param { shape { dim: 2 dim: 3 } data_filler { value: 0.5 } }'
     )
     assert settings(LAYERS["DummyData"](shape=(4,)), []) == 'type: "DummyData" dummy_data_param { shape { dim: 4 } }'
     assert settings(LAYERS["Input"](shape=(4,)), []) == 'type: "Input" input_param { shape { dim: 4 } }'

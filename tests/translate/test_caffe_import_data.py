@@ -161,3 +161,16 @@ def test_the_batches_are_those_of_caffe(case: str, tmp_path: Path) -> None:
             ours = np.concatenate([batch[name] for batch in batches])
             count = min(len(ours), len(theirs))
             np.testing.assert_array_equal(ours[:count].reshape(theirs[:count].shape), theirs[:count])
+
+
+def test_a_mean_for_a_net_that_is_fed_from_outside(tmp_path: Path) -> None:
+    text = """layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }
+        layer { name: "p" type: "ReLU" bottom: "data" top: "p" }"""
+    mean = np.stack([np.full((6, 6), value, np.float32) for value in (104, 117, 123)])
+    for name, array in {"same": mean[:, :4, :4], "wide": mean}.items():
+        (tmp_path / name).mkdir()
+        write_mean(tmp_path / name / "m.binaryproto", array)
+        made = Brought([written(tmp_path / name, text), tmp_path / name / "m.binaryproto"], tmp_path / name / "out")
+        step = {"mean_file": "mean.npy"} if name == "same" else {"mean": [104, 117, 123]}
+        assert made.config["data"]["transform"] == [{"channels": [2, 1, 0]}, step] and made.report["built"]
+    assert made.notes == ["the mean is 3 x 6 x 6 and the net reads 3 x 4 x 4: the mean of each channel is subtracted"]

@@ -246,6 +246,23 @@ def test_a_damaged_file_is_a_message_or_a_net(tmp_path: Path, data: Any) -> None
         assert str(error)
 
 
+def functions(*bodies: list[Any]) -> Any:
+    """A model whose node calls F0; the bodies are those of F0, F1, and so on."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    made = model([node("F0", "x", "y", domain="mine", name="act")], {"x": ("n", 3)}, ["y"])
+    made.opset_import.append(opsets[1])
+    made.functions.extend(helper.make_function("mine", f"F{n}", ["x"], ["y"], body, opsets) for n, body in enumerate(bodies))
+    return made
+
+
+def test_functions_are_laid_out_unless_they_have_no_end(tmp_path: Path) -> None:
+    path = saved(functions([node("Sigmoid", "x", "s"), node("Mul", "x s", "y")]), tmp_path)
+    assert [part.type for part in imported(path).draft.net] == ["Sigmoid", "Eltwise"]
+    refused(functions([node("F0", "x", "y", domain="mine")]), tmp_path, "its function F0 calls itself")
+    twice = [[node(f"F{n + 1}", "x", "a", domain="mine"), node(f"F{n + 1}", "a", "y", domain="mine")] for n in range(40)]
+    refused(functions(*twice, [node("Relu", "x", "y")]), tmp_path, "its functions lay out to more than 200,000 nodes")
+
+
 # --- the command ---
 def test_the_command_writes_a_config_and_weights(tmp_path: Path) -> None:
     path = saved(small(), tmp_path)

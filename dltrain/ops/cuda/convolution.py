@@ -38,7 +38,7 @@ class Taps(NamedTuple):
 
 def forward_taps(window: Window, x: DeviceArray, y: DeviceArray) -> Taps:
     _, _, width, channels = x.sizes
-    depth, rows = channels // window.group, []
+    depth, rows = channels // window.group, Rows()
     for number, (r, s) in enumerate(pairs(*map(range, window.kernel))):
         down, aside = r * window.steps[0] - window.pad[0], s * window.steps[1] - window.pad[1]
         rows.append((down, aside, (down * width + aside) * channels, number * depth))
@@ -47,13 +47,12 @@ def forward_taps(window: Window, x: DeviceArray, y: DeviceArray) -> Taps:
 
 def backward_taps(window: Window, dy: DeviceArray, dx: DeviceArray) -> Taps:
     """Places of dx that are alike modulo the stride are a way: they meet the same taps."""
-    taps: Rows = []
-    ways: Rows = []
+    taps, ways = Rows(), Rows()
     _, height, width, channels = dx.sizes
     for a, b in pairs(*map(range, window.stride)):
         if a >= height or b >= width:
             continue
-        met = []
+        met = Rows()
         for number, (r, s) in enumerate(pairs(*map(range, window.kernel))):
             down, aside = a + window.pad[0] - r * window.steps[0], b + window.pad[1] - s * window.steps[1]
             if down % window.stride[0] == 0 and aside % window.stride[1] == 0:
@@ -105,7 +104,7 @@ def weighted(cuda: Cuda, window: Window, way: Cut, given: Given) -> list[Kernel]
     _, y_height, y_width, whole = dy.sizes
     depth, outs, columns = channels // window.group, whole // window.group, dw.size // whole
     vectors = {"LEFT_VECTOR": at_once(dy, outs), "RIGHT_VECTOR": at_once(x, depth)}
-    text = text_of("convolution", head(way.tile, **vectors))
+    text = text_of("convolution", head(way.tile, None, **vectors))
     taps = cuda.constant(np.array(forward_taps(window, x, dy).taps, np.int32))
     parts = dw if way.parts == 1 else cuda.scratch(way.parts, dw.size + (0 if db is None else db.size))
     grid = (-(-outs // way.tile.rows) * -(-columns // way.tile.columns), window.group, way.parts)
@@ -121,9 +120,7 @@ def weights(cuda: Cuda, given: Given, window: Window) -> list[Kernel]:
     if not dy.size:
         return []
     outs = dy.sizes[3]
-    own = ByTiles(
-        cuda, (outs // window.group, dw.size // outs, dy.size // outs, window.group), partial(weighted, cuda, window)
-    )
+    own = ByTiles(cuda, (outs // window.group, dw.size // outs, dy.size // outs, window.group), partial(weighted, cuda, window))
     return chosen(cuda, f"conv_dw {window}", given, ["dw", "db"], {"tiles": own})
 
 
@@ -160,7 +157,7 @@ def conv_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dw, db = memory(call, arrays, "x", "dy", "dw", "db")
     if dw is None:
-        return column_sums(cuda, *matrices(dy), db) if dy.size else []
+        return column_sums(cuda, matrices(dy)[0], db) if dy.size else []
     if is_product(call.args["window"]):
         b, a, c = matrices(x, dy, dw)
         return gemm(cuda, a.transpose((1, 0)), b, c, add=True, totals=db)

@@ -75,7 +75,7 @@ class Matrix(NamedTuple):
     columns: int
     step: int
     turned: bool
-    count: int
+    batch: int
     apart: int
 
 
@@ -94,7 +94,8 @@ class Product:
     """c = a b (+ bias), or c += a b, as cuBLAS sees it: c' = b' a', columns for rows.  Descriptors need no device."""
 
     def __init__(self, a: Matrix, b: Matrix, c: Matrix, bias: DeviceArray | None, precision: str) -> None:
-        self.lt, self.made = library(), []
+        self.lt = library()
+        self.made: list[tuple[str, ctypes.c_void_p]] = []
         self.description = self.create("MatmulDesc", COMPUTE.get(precision, EXACT), FLOAT)
         self.tell("MatmulDesc", self.description, TURN_A, ctypes.c_int(b.turned))
         self.tell("MatmulDesc", self.description, TURN_B, ctypes.c_int(a.turned))
@@ -116,8 +117,8 @@ class Product:
     def layout(self, each: Matrix) -> ctypes.c_void_p:
         sizes = ctypes.c_uint64(each.rows), ctypes.c_uint64(each.columns), ctypes.c_int64(each.step)
         made = self.create("MatrixLayout", FLOAT, *sizes)
-        if each.count > 1:
-            self.tell("MatrixLayout", made, BATCH_COUNT, ctypes.c_int32(each.count))
+        if each.batch > 1:
+            self.tell("MatrixLayout", made, BATCH_COUNT, ctypes.c_int32(each.batch))
             self.tell("MatrixLayout", made, BATCH_STEP, ctypes.c_int64(each.apart))
         return made
 
@@ -184,11 +185,12 @@ def launch(
 ) -> None:
     a, b, c = (ctypes.c_void_p(there(given, name).address) for name in "abc")
     factors = ctypes.c_float(1), ctypes.c_float(beta)
-    workspace = ctypes.c_void_p(0 if scratch is None else scratch.address), ctypes.c_size_t(0 if scratch is None else scratch.nbytes)
+    address, size = (0, 0) if scratch is None else (scratch.address, scratch.nbytes)
     assert made.lt is not None
     checked(made.lt.cublasLtMatmul(
         handle(number), made.description, ctypes.byref(factors[0]), b, made.b, a, made.a, ctypes.byref(factors[1]),
-        c, made.c, c, made.c, ctypes.byref(algorithm), *workspace, ctypes.c_void_p(driver.current),
+        c, made.c, c, made.c, ctypes.byref(algorithm), ctypes.c_void_p(address), ctypes.c_size_t(size),
+        ctypes.c_void_p(driver.current),
     ), "do a product")  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
@@ -20,8 +21,8 @@ MOST_TAPS = 49  # that a thread sums for their weights, each in a register
 def alone(call: Call) -> bool:
     """Each output sees one channel, and there are several."""
     window, args = call.args["window"], call.args
-    image = args.get("x") or args.get("dx")
-    return len(window.kernel) == 2 and 1 < window.group == image.shape[1] and window.area <= MOST_TAPS
+    image: Any = args.get("x") or args.get("dx")
+    return len(window.kernel) == 2 and 1 < window.group == image.shape[1] and bool(window.area <= MOST_TAPS)
 
 
 def text(window: Window, finish: Finish | None = None) -> str:
