@@ -57,7 +57,7 @@ def test_pictures_may_differ_in_size_where_steps_make_them_alike() -> None:
     ("{type: blank, shapes: {data: [3, -1]}}", "cannot be .3, -1.; write sizes from 1 on"),
     ("{type: blank, shapes: {data: [3, much]}}", "cannot be .3, 'much'.; write sizes"),
     ("{type: blank, shapes: {}}", r"net.yaml:1:38: data: blank: shapes must not be empty; write shapes: \{data: "),
-    ("{type: blank, shapes: {data: [3, 0]}}", "1:49: data: source .blank.: .shapes.data. cannot be .3, 0.; write sizes from 1 on, such as .3, 224, 224., or any where it"),
+    ("{type: blank, shapes: {data: [3, 0]}}", "1:45: data: source .blank.: .shapes.data. cannot be .3, 0.; write sizes from 1 on, such as .3, 224, 224., or any where it"),
     ("{type: blank, shapes: {data: [3]}, classes: {word: 4}}", "1:60: data: blank: classes: there is no field 'word'; known: data"),
     ("{type: blank}", "needs 'shapes'"),
 ])  # fmt: skip

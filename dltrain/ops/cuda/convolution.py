@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel
+from dltrain.ops.cuda import cudnn
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe
-from dltrain.ops.cuda.dense import column_sums, gemm, join
+from dltrain.ops.cuda.dense import column_sums, formed, gemm, join
 from dltrain.ops.cuda.depthwise import alone
 from dltrain.ops.cuda.launch import launch
 from dltrain.ops.cuda.texts import text_of
-from dltrain.ops.cuda.tiles import ByTiles, Cut, Finish, at_once, head, told
-from dltrain.ops.cuda.tuning import Given, chosen, there
+from dltrain.ops.cuda.tiles import ByTiles, Cut, Finish, at_once, head, rectifies, told
+from dltrain.ops.cuda.tuning import Given, Way, chosen, there
 from dltrain.ops.signature import Call
 from dltrain.ops.window import Window
 
@@ -86,20 +87,22 @@ def gathered(cuda: Cuda, window: Window, turned: bool, finish: Finish | None, wa
 
 def gather(cuda: Cuda, given: Given, window: Window, turned: bool = False, finish: Finish | None = None) -> list[Kernel]:
     """The convolution of x, w and bias to y, or turned, in the fastest way."""
-    x, y = there(given, "x"), there(given, "y")
+    x, y, kind = there(given, "x"), there(given, "y"), "conv_dx" if turned else "conv"
     if not y.size:
         return []
-    _, ways = backward_taps(window, x, y) if turned else forward_taps(window, x, y)
-    rows, deepest = len(x) * ways[0][0] * ways[0][1], x.sizes[3] // window.group * max(way[5] for way in ways)
-    sizes = (rows, y.sizes[3] // window.group, deepest, window.group * len(ways))
-    own = ByTiles(cuda, sizes, partial(gathered, cuda, window, turned, finish))
-    what = f"{'conv_dx' if turned else 'conv'} {window} {told(finish)}"
-    return chosen(cuda, what, given, ["y"], {"tiles": own})
+    _, parts = backward_taps(window, x, y) if turned else forward_taps(window, x, y)
+    rows, deepest = len(x) * parts[0][0] * parts[0][1], x.sizes[3] // window.group * max(part[5] for part in parts)
+    sizes = (rows, y.sizes[3] // window.group, deepest, window.group * len(parts))
+    ways: dict[str, Way] = {"tiles": ByTiles(cuda, sizes, partial(gathered, cuda, window, turned, finish))}
+    ways |= cudnn.ways(cuda, kind, window, given, partial(formed, cuda, "y", finish))
+    if rectifies(finish):
+        ways |= cudnn.ways(cuda, kind, window, given, lambda _: [], rectifies=True)
+    return chosen(cuda, f"{kind} {window} {told(finish)}", given, ["y"], ways, cudnn.version())
 
 
 def weighted(cuda: Cuda, window: Window, way: Cut, given: Given) -> list[Kernel]:
-    """conv_dw: the places in parts, then the parts in order."""
-    x, dy, dw, db = there(given, "x"), there(given, "dy"), there(given, "dw"), given["db"]
+    """w += the gradient by the weights, bias += that by the bias, from x and y's gradient: in parts, then the parts in order."""
+    x, dy, dw, db = there(given, "x"), there(given, "y"), there(given, "w"), given["bias"]
     samples, height, width, channels = x.sizes
     _, y_height, y_width, whole = dy.sizes
     depth, outs, columns = channels // window.group, whole // window.group, dw.size // whole
@@ -116,12 +119,18 @@ def weighted(cuda: Cuda, window: Window, way: Cut, given: Given) -> list[Kernel]
 
 def weights(cuda: Cuda, given: Given, window: Window) -> list[Kernel]:
     """The gradients of the weights and of the bias, in the fastest way."""
-    dy, dw = there(given, "dy"), there(given, "dw")
+    dy, dw = there(given, "y"), there(given, "w")
     if not dy.size:
         return []
+
+    def after(given: Given) -> list[Kernel]:
+        return [] if given["bias"] is None else column_sums(cuda, matrices(there(given, "y"))[0], given["bias"])
+
     outs = dy.sizes[3]
-    own = ByTiles(cuda, (outs // window.group, dw.size // outs, dy.size // outs, window.group), partial(weighted, cuda, window))
-    return chosen(cuda, f"conv_dw {window}", given, ["dw", "db"], {"tiles": own})
+    sizes = (outs // window.group, dw.size // outs, dy.size // outs, window.group)
+    ways: dict[str, Way] = {"tiles": ByTiles(cuda, sizes, partial(weighted, cuda, window))}
+    ways |= cudnn.ways(cuda, "conv_dw", window, given, after)
+    return chosen(cuda, f"conv_dw {window}", given, ["w", "bias"], ways, cudnn.version())
 
 
 def is_product(window: Window) -> bool:
@@ -161,4 +170,4 @@ def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     if is_product(call.args["window"]):
         b, a, c = matrices(x, dy, dw)
         return gemm(cuda, a.transpose((1, 0)), b, c, add=True, totals=db)
-    return weights(cuda, {"x": x, "dy": dy, "dw": dw, "db": db}, call.args["window"])
+    return weights(cuda, {"x": x, "w": dw, "bias": db, "y": dy}, call.args["window"])

@@ -1,4 +1,4 @@
-"""Convolutions by cuDNN, NVIDIA's library: the one place that knows its Python front end.  It offers its kernels beside our own."""
+"""Convolutions by cuDNN, NVIDIA's library: the one place that knows its Python front end.  Its kernels stand beside our own."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ class Library:
     ) -> None:
         self.cuda, self.kind, self.window, self.rectifies, self.after = cuda, kind, window, rectifies, after
         self.sizes: dict[str, Sequence[int]] = {}
-        for name in UIDS:
-            if (array := given.get(name)) is not None:
+        for name in UIDS if kind == "conv" else ("x", "w", "y"):
+            if (array := given[name]) is not None:
                 self.sizes[name] = (1, 1, 1, array.size) if name == "bias" else array.sizes
 
     def graph(self) -> Graph:

@@ -35,7 +35,7 @@ def gemm(
     def after(given: Given) -> list[Kernel]:
         """What a library leaves undone."""
         rest = [] if totals is None else column_sums(cuda, there(given, "a").transpose((1, 0)), there(given, "totals"))
-        return rest if finish is None else [*rest, formed(cuda, there(given, "c"), finish)]
+        return rest + formed(cuda, "c", finish, given)
 
     own = ByTiles(cuda, (m, n, k, count), partial(tiled, cuda, add, finish), c.is_plain and count == 1)
     given = {"a": a, "b": b, "c": c, "bias": bias, "totals": totals}
@@ -52,10 +52,12 @@ def tiled(cuda: Cuda, add: bool, finish: Finish | None, way: Cut, given: Given) 
     return [product(cuda, way, a, b, c, parts, None, False, totals, None), join(cuda, parts, c, bias, add, totals, finish)]
 
 
-def formed(cuda: Cuda, y: DeviceArray, finish: Finish) -> Kernel:
-    """y = formula(y), constants"""
-    formula, constants = finish
-    return cuda.each("", "map", y.size, y, y, *constants, text=elementwise_text(formula, 1))
+def formed(cuda: Cuda, name: str, finish: Finish | None, given: Given) -> list[Kernel]:
+    """The formula on each element of an array, where there is one."""
+    if finish is None:
+        return []
+    (formula, constants), y = finish, there(given, name)
+    return [cuda.each("", "map", y.size, y, y, *constants, text=elementwise_text(formula, 1))]
 
 
 class Side(NamedTuple):

@@ -5,22 +5,27 @@ KERNEL noise(float *x, u32 seed, int count) {
     EACH(i, count) x[i] = (philox(seed, 0, 0, i) >> 8) / 16777216.0f - 0.5f;
 }
 
-// apart[0, block] = most of |x - right|, apart[1, block] = most of |right|; a number is as far from none as can be
+// apart[0, block] = most of |x - right|, a number where right is none being as far off as can be;   apart[1, block] = most of |right|
+// apart[2, block] = how many x are no numbers where right is one
 BLOCK_KERNEL differ(const float *x, const float *right, float *apart, int count) {
-    float most = 0.0f, largest = 0.0f;
+    float most = 0.0f, largest = 0.0f, strays = 0.0f;
     EACH(i, count) {
-        bool is_number = right[i] == right[i];
-        if (is_number != (x[i] == x[i]))
-            most = LARGEST;
-        else if (is_number) {
-            most = maximum(most, fabsf(x[i] - right[i]));
+        if (right[i] != right[i])
+            most = x[i] == x[i] ? LARGEST : most;
+        else {
             largest = maximum(largest, fabsf(right[i]));
+            if (x[i] == x[i])
+                most = maximum(most, fabsf(x[i] - right[i]));
+            else
+                strays += 1.0f;
         }
     }
     most = block_max(most);
     largest = block_max(largest);
+    strays = block_sum(strays);
     if (threadIdx.x == 0) {
         apart[blockIdx.x] = most;
         apart[gridDim.x + blockIdx.x] = largest;
+        apart[2 * gridDim.x + blockIdx.x] = strays;
     }
 }
