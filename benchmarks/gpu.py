@@ -40,7 +40,11 @@ def run(words: list[str], limit: float, out: Path | None = None) -> tuple[int, s
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "CUDA_MODULE_LOADING": "EAGER"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "CUDA_MODULE_LOADING": "EAGER",
+    }
 
 
 def describe(out: Path) -> None:
@@ -50,7 +54,9 @@ def describe(out: Path) -> None:
     code += "for name in ('numpy', 'cupy', 'torch', 'cudnn'):\n    try:\n        made[name] = __import__(name).__version__\n"
     code += "    except Exception as error:\n        made[name] = f'{type(error).__name__}: {error}'\n"
     code += "try:\n    import cudnn\n    made['device'] = str(cudnn.create_device_properties(0).serialize())\n"
-    code += "except Exception as error:\n    made['device'] = f'{type(error).__name__}: {error}'\nprint(json.dumps(made, indent=1))"
+    code += (
+        "except Exception as error:\n    made['device'] = f'{type(error).__name__}: {error}'\nprint(json.dumps(made, indent=1))"
+    )
     run([sys.executable, "-c", code], 60, out / "device.json")
     run([sys.executable, "-m", "dltrain", "devices"], 30, out / "devices.txt")
 
@@ -71,8 +77,14 @@ def row(name: str, precision: str, made: dict[str, dict[str, Any]]) -> str:
     best = min(peers.values(), default=None)
     limit = net.limits.get(precision)
     cells = [net.about, precision, told(ours, made["ours"])]
-    cells += [told(made.get(side, {}).get("ms"), made.get(side, {})) for side in ("eager", "compile", "reduce-overhead", "captured")]
-    cells += [f"{best / ours:.2f}" if best and ours else "", f"{limit:g}" if limit else "", f"{limit / ours:.0%}" if limit and ours else ""]
+    cells += [
+        told(made.get(side, {}).get("ms"), made.get(side, {})) for side in ("eager", "compile", "reduce-overhead", "captured")
+    ]
+    cells += [
+        f"{best / ours:.2f}" if best and ours else "",
+        f"{limit:g}" if limit else "",
+        f"{limit / ours:.0%}" if limit and ours else "",
+    ]
     return f"| {' | '.join(cells)} |"
 
 
@@ -80,7 +92,18 @@ def told(ms: float | None, made: dict[str, Any]) -> str:
     return f"{ms:.3f}" if ms is not None else made.get("left_out", "")
 
 
-HEADS = ("net", "precision", "ours, ms", "eager", "compile", "reduce-overhead", "captured step", "best PyTorch / ours", "limit, ms", "share")
+HEADS = (
+    "net",
+    "precision",
+    "ours, ms",
+    "eager",
+    "compile",
+    "reduce-overhead",
+    "captured step",
+    "best PyTorch / ours",
+    "limit, ms",
+    "share",
+)
 
 
 @click.command()
@@ -111,7 +134,13 @@ def main(out: str, names: tuple[str, ...], seconds: int, no_tests: bool) -> None
 def write(folder: Path, results: dict[tuple[str, str], dict[str, dict[str, Any]]]) -> None:
     """The table so far: a run that is stopped has left all it knew."""
     rows = [row(name, precision, made) for (name, precision), made in sorted(results.items()) if "ours" in made]
-    lines = [f"| {' | '.join(HEADS)} |", f"|{'---|' * len(HEADS)}", *rows, "", f"Milliseconds a training step, medians; {LIMITS}."]
+    lines = [
+        f"| {' | '.join(HEADS)} |",
+        f"|{'---|' * len(HEADS)}",
+        *rows,
+        "",
+        f"Milliseconds a training step, medians; {LIMITS}.",
+    ]
     (folder / "table.md").write_text("\n".join(lines) + "\n")
     plain = {f"{name} {precision}": made for (name, precision), made in results.items()}
     (folder / "results.json").write_text(json.dumps(plain, indent=1) + "\n")

@@ -156,10 +156,10 @@ NETS = {
                       limits={"tf32": 4.1, "fp32": 20.7}),
     "vgg16": GpuNet("VGG-16, batch 64", "configs/vgg_d.yaml", vgg16, (3, 224, 224), 64, settings=("data.batch_size=64",),
                     limits={"tf32": 17.8, "fp32": 112.0}),
-    "googlenet": GpuNet("GoogLeNet, 2 auxiliary heads, batch 256", "configs/googlenet.yaml", googlenet, (3, 224, 224), 256,
+    "googlenet": GpuNet("GoogLeNet with its heads, batch 256", "configs/googlenet.yaml", googlenet, (3, 224, 224), 256,
                         settings=("data.batch_size=256",), limits={"tf32": 11.5, "fp32": 49.0}),
-    "resnet50": GpuNet("ResNet-50, batch 64", "configs/resnet50.yaml", resnet50, (3, 224, 224), 64, settings=("data.batch_size=64",),
-                       limits={"tf32": 11.5, "fp32": 34.5}),
+    "resnet50": GpuNet("ResNet-50, batch 64", "configs/resnet50.yaml", resnet50, (3, 224, 224), 64,
+                       settings=("data.batch_size=64",), limits={"tf32": 11.5, "fp32": 34.5}),
     "lstm": GpuNet("LSTM 2 x 650, 35 steps, batch 20", words(650, 35, 20), lstm(650), (35,), 20, 10000,
                    limits={"tf32": 0.36}, words=True),
 }  # fmt: skip

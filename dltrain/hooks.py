@@ -21,7 +21,6 @@ from dltrain.run import Run
 from dltrain.saving import save
 from dltrain.sections import EarlyStopping
 
-
 LOOKS = 64  # iterations between two looks at a device that works on while the loop goes on
 
 

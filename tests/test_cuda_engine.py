@@ -151,13 +151,18 @@ def test_training_samples_are_kept_on_the_device(make: Make, config: Config, sma
     assert plain.solver is not None
     for number in range(4):
         rates = plain.solver.rates(number, plain.horizon)
-        assert one.step([batches.train_batch(number)], rates)["loss"] == two.step([plain.feed.train_batch_now(number)], rates)["loss"]
+        assert (
+            one.step([batches.train_batch(number)], rates)["loss"]
+            == two.step([plain.feed.train_batch_now(number)], rates)["loss"]
+        )
 
 
 def test_what_does_not_fit_is_told_before_it_is_taken(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(config.net, Cuda(Emulator()), config.solver)
     monkeypatch.setattr(engine.backend, "free_bytes", lambda: 120_000)
-    with pytest.raises(OutOfMemory, match=r"a step on 50 samples needs .* GiB on cuda, .* a batch of about \d+ would fit: set data.batch_size"):
+    with pytest.raises(
+        OutOfMemory, match=r"a step on 50 samples needs .* GiB on cuda, .* a batch of about \d+ would fit: set data.batch_size"
+    ):
         engine.check_room("train", 50)
     monkeypatch.setattr(engine.backend, "free_bytes", lambda: 10_000)
     with pytest.raises(OutOfMemory, match="not even one sample would fit"):
@@ -167,7 +172,9 @@ def test_what_does_not_fit_is_told_before_it_is_taken(config: Config, monkeypatc
 
 
 # --- calls that no kernel does ---
-def test_an_op_of_the_users_runs_on_the_host_and_no_graph_holds_it(make: Make, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_op_of_the_users_runs_on_the_host_and_no_graph_holds_it(
+    make: Make, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dltrain.ops.cuda import backend
 
     monkeypatch.setitem(backend.RECIPES, "dropout", [])
@@ -200,7 +207,9 @@ def test_a_run_on_the_device_and_on_with_it_on_the_cpu(command: Any, small: Path
     assert command("test", "half/small", "--device", "cuda", "--quiet").returncode == 0
 
 
-def test_a_run_that_diverges_names_the_iteration_and_the_layer(command: Any, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_diverges_names_the_iteration_and_the_layer(
+    command: Any, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DLTRAIN_EMULATE", "1")
     told = [
         command("train", small, "--device", device, "--set", "solver.base_lr=1e6", "--set", f"solver.max_iter={2 * LOOKS}", "--quiet",

@@ -36,7 +36,7 @@ def lower(said: Message, *names: str) -> Keys:
     return {name: str(said[name]).lower() for name in names}
 
 
-def number(value: Any) -> Any:
+def tidy(value: Any) -> Any:
     """A whole number without its point."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dltrain.errors import DataError
 from dltrain.registry import LAYERS
-from dltrain.translate.caffe_layers import WITHOUT, Keys, kind_of, number
+from dltrain.translate.caffe_layers import WITHOUT, Keys, kind_of, tidy
 from dltrain.translate.caffe_params import Param, params_of, share
 from dltrain.translate.caffe_pieces import Assembly, Blob, Field, Piece, Top, kind_type
 from dltrain.translate.draft import Part
@@ -159,7 +159,7 @@ def weighed(piece: Piece, type: str, notes: list[str]) -> Keys:
     if LAYERS[type].kind == "metric":
         notes.append(f"{piece.where}: its loss_weight is left out; a metric has no gradient")
         return {}
-    return {"loss_weight": number(given[0])}
+    return {"loss_weight": tidy(given[0])}
 
 
 def passed(piece: Piece) -> Keys:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dltrain.caffe.message import Message
 from dltrain.registry import FILLERS
-from dltrain.translate.caffe_layers import Keys, kind_of, number, settings
+from dltrain.translate.caffe_layers import Keys, kind_of, settings, tidy
 
 STATES = {"BatchNorm": ("mean", "variance", "factor")}  # what is a parameter there and a state here
 FIELDS = {"weight": "weight_filler", "bias": "bias_filler", "scale": "filler", "slope": "filler"}
@@ -119,7 +119,7 @@ def words(one: Param, base: Keys, decays: bool) -> Keys:
     frozen = one.said["lr_mult"] == 0
     told = one.said if decays and not frozen else {key: value for key, value in one.said.items() if key != "decay_mult"}
     made = {key: value for key, value in told.items() if value != (base.get(key) or one.usual[key])}
-    return {key: short(value) if key == "filler" else number(value) for key, value in made.items()}
+    return {key: short(value) if key == "filler" else tidy(value) for key, value in made.items()}
 
 
 def spread(params: list[Param], trains: bool, decays: bool, patterns: bool) -> tuple[dict[str, Keys], dict[str, dict[str, Keys]]]:
@@ -143,7 +143,7 @@ def spread(params: list[Param], trains: bool, decays: bool, patterns: bool) -> t
         if kept:
             bases[role] = kept
     said = lines_of((one, words(one, bases.get(one.role, {}), decays)) for one in params)
-    shown = {f"*.{role}": {key: short(value) if key == "filler" else number(value) for key, value in kept.items()}
+    shown = {f"*.{role}": {key: short(value) if key == "filler" else tidy(value) for key, value in kept.items()}
              for role, kept in bases.items()}  # fmt: skip
     return shown, said
 

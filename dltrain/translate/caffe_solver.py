@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dltrain.caffe.message import Message
 from dltrain.errors import DataError, did_you_mean
 from dltrain.registry import SOLVERS
-from dltrain.translate.caffe_layers import Keys, number
+from dltrain.translate.caffe_layers import Keys, tidy
 
 KEYS = {  # of each rule, besides those that all have
     "SGD": ("momentum",), "Nesterov": ("momentum",), "AdaGrad": ("delta",), "RMSProp": ("rms_decay", "delta"),
@@ -22,17 +20,17 @@ POLICIES = {
 def solver_of(said: Message, path: str, tested: bool, notes: list[str]) -> Keys:
     """The section; `tested` is whether the net has data for its test phase."""
     kind = rule_of(said, path)
-    made: Keys = {"type": kind, "base_lr": number(said["base_lr"] or 0.0)}
+    made: Keys = {"type": kind, "base_lr": tidy(said["base_lr"] or 0.0)}
     if said["base_lr"] is None:
         notes.append(f"{path}: has no base_lr; the rate is 0")
     for key in KEYS[kind]:
         if key in said:
-            made[key] = number(said[key])
+            made[key] = tidy(said[key])
     made |= policy(said, path)
     if said["weight_decay"]:
-        made["weight_decay"] = number(said["weight_decay"])
+        made["weight_decay"] = tidy(said["weight_decay"])
         made |= {"regularization_type": said["regularization_type"]} if said["regularization_type"] != "L2" else {}
-    made |= {"clip_gradients": number(said["clip_gradients"])} if said["clip_gradients"] > 0 else {}
+    made |= {"clip_gradients": tidy(said["clip_gradients"])} if said["clip_gradients"] > 0 else {}
     made |= {"iter_size": said["iter_size"]} if said["iter_size"] > 1 else {}
     made["max_iter"] = int(said["max_iter"] or 1)
     if not said["max_iter"]:
@@ -66,7 +64,7 @@ def policy(said: Message, path: str) -> Keys:
         value = [int(each) for each in said.all(key)] if key == "stepvalue" else said[key]
         if key == "stepsize" and not value:
             raise DataError(f"{path}: lr_policy {kind} needs a stepsize above 0")
-        made[key] = value if key == "stepvalue" else number(value or 0.0)
+        made[key] = value if key == "stepvalue" else tidy(value or 0.0)
     return {"lr_policy": made}
 
 

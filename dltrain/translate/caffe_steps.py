@@ -10,8 +10,8 @@ import numpy as np
 from dltrain.caffe.blobs import read_mean
 from dltrain.caffe.message import Message
 from dltrain.errors import DltrainError
-from dltrain.translate.caffe_files import Places
 from dltrain.tensor import Shape
+from dltrain.translate.caffe_files import Places
 from dltrain.translate.caffe_sources import path_of
 
 Steps = list[Any]

@@ -81,9 +81,9 @@ SETS = [("lenet_solver", "lenet_train_test"), ("caffenet_solver", "caffenet_trai
 
 
 def plain(text: str) -> str:
-    """Without remarks, the order of data that are not there, and where weights are."""
-    kept = [row for row in text.splitlines() if not re.match(r"#|weights:|  shuffle: false", row)]
-    return "\n".join(kept)
+    """The net, the solver, the engine: without remarks, the data (which are not there), and where weights are."""
+    sections = re.split(r"^(?=\w+:)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)
+    return "".join(section for section in sections if not section.startswith(("data:", "weights:")))
 
 
 def taken_in(files: list[Path], folder: Path) -> Path:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from dltrain import config as configs
 from dltrain.caffe.blobs import read_weights, write_weights
 from dltrain.errors import ConfigError, DataError
+from dltrain.import_commands import import_
 from dltrain.sketch import fields_of
 from tests.fixtures.caffe_import import CAFFE, Brought, fixture, net, written
 
@@ -276,15 +278,22 @@ def test_files_are_told_apart(tmp_path: Path) -> None:
         Brought([tmp_path / "odd.bin"], tmp_path)
 
 
+def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    Brought(fixture("lenet_solver"), tmp_path)
+    with pytest.raises(
+        ConfigError, match="LeNet.yaml: is there already; choose another folder with -o DIR, or overwrite it with"
+    ):
+        Brought(fixture("lenet_solver"), tmp_path)
+    assert Brought(fixture("lenet_solver"), tmp_path, force=True).report["built"]
+
+
 def test_the_command(command: Callable[..., Any], result: Callable[..., dict[str, Any]]) -> None:
-    made = result("import", "caffe", CAFFE / "lenet_solver.prototxt", "-o", "lenet")
+    made = result("import", "caffe", CAFFE / "lenet_solver.prototxt", "-o", "lenet", "--shape", "data=1x28x28")
     assert made["parameters"] == 431_080 and made["built"]
     shown = command("show", "lenet/LeNet.yaml")
     assert shown.returncode == 0 and "431,080 parameters" in shown.stdout
-    again = command("import", "caffe", CAFFE / "lenet_solver.prototxt", "-o", "lenet")
-    assert (
-        again.returncode == 2
-        and "is there already; choose another folder with -o DIR, or overwrite it with --force" in again.stderr
-    )
-    wrong = command("import", "caffe", CAFFE / "lenet_solver.prototxt", "-o", "x", "--shape", "data=1,a")
-    assert wrong.returncode == 2 and "is no shape; write --shape data=3,224,224" in wrong.stderr
+
+
+def test_a_shape_that_is_none() -> None:
+    made = CliRunner().invoke(import_, ["caffe", "x.prototxt", "-o", "x", "--shape", "data=1,a"])
+    assert made.exit_code == 2 and "'data=1,a' is no shape; write --shape data=3,224,224" in made.output

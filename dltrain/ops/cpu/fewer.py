@@ -16,7 +16,6 @@ from dltrain.ops.cpu.scratch import carve
 from dltrain.ops.cpu.sweeps import PAIR, clear
 from dltrain.ops.cpu.tiled import grid
 from dltrain.ops.cpu.tiles import LANES, ROWS
-from dltrain.ops.cpu.transforms import G
 from dltrain.ops.cpu.winograd import GAP, collect_weights, transform_weights, winograd_chunks, winograd_gather
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class Fewer:
             bias[: len(b)] = b
         size = len(U) // self.groups
         for g, part in enumerate(np.split(w, self.groups)):
-            transform_weights(part, G[self.m], not self.back, U[g * size : (g + 1) * size])
+            transform_weights(part, not self.back, U[g * size : (g + 1) * size], self.m)
         return lambda x, y: winograd_chunks(
             x, image, self.corner, self.tables, self.channels, U, bias, y, V, M, self.chunk, self.m
         )
@@ -120,6 +119,6 @@ class Fewer:
 
     def collect(self, scratch: Any, dw: Any) -> None:
         total = self.parts(scratch)[3]
-        size, back = len(total) // self.groups, np.ascontiguousarray(G[self.m].T)
+        size = len(total) // self.groups
         for g, part in enumerate(np.split(dw, self.groups)):
-            collect_weights(total[g * size : (g + 1) * size], back, part)
+            collect_weights(total[g * size : (g + 1) * size], part, self.m)

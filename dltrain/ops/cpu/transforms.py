@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -26,7 +25,6 @@ B4 = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -
 A4 = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 G4 = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6],
       [0, 0, 1]]  # fmt: skip
-G = {2: np.array(G2, np.float32), 4: np.array(G4, np.float32)}
 
 
 def transposed(matrix: Matrix) -> Matrix:
@@ -103,3 +101,5 @@ def transformer(matrix: Matrix, bounded: bool) -> Any:
 
 image_2, result_2, slope_2 = transformer(B2, False), transformer(A2, True), transformer(transposed(A2), False)
 image_4, result_4, slope_4 = transformer(B4, False), transformer(A4, True), transformer(transposed(A4), False)
+weights_2, taps_2 = transformer(G2, False), transformer(transposed(G2), False)
+weights_4, taps_4 = transformer(G4, False), transformer(transposed(G4), False)

@@ -11,85 +11,72 @@ from dltrain.ops.cpu.patches import OPTIONS
 from dltrain.ops.cpu.patches import U as U64
 from dltrain.ops.cpu.sweeps import PAIR, clear, gather, inside_border, sweep
 from dltrain.ops.cpu.tiles import LANES
-from dltrain.ops.cpu.transforms import image_2, image_4, result_2, result_4, slope_2, slope_4
+from dltrain.ops.cpu.transforms import (
+    image_2, image_4, result_2, result_4, slope_2, slope_4, taps_2, taps_4, weights_2, weights_4
+)  # fmt: skip
 
 GAP = 5 * LANES
-BLOCK = 4 * PAIR  # weights whose tiles are worked on side by side
 
 
 @njit(**OPTIONS)
-def both_sides(left, small, half, made):
-    """made (p,p,L) = left small left', left (p,q) and small (q,q,L), a row of L numbers at a time"""
-    p, q = left.shape
-    for a in range(p):
-        for j in range(q):
-            out = half[a, j]
-            first, factor = small[0, j], left[a, 0]
-            for i in range(out.size):
-                out[i] = factor * first[i]
-            for k in range(1, q):
-                row, factor = small[k, j], left[a, k]
-                for i in range(out.size):
-                    out[i] += factor * row[i]
-    for a in range(p):
-        for b in range(p):
-            out = made[a, b]
-            first, factor = half[a, 0], left[b, 0]
-            for i in range(out.size):
-                out[i] = factor * first[i]
-            for k in range(1, q):
-                row, factor = half[a, k], left[b, k]
-                for i in range(out.size):
-                    out[i] += factor * row[i]
+def turn(flat, at, step, width, block):
+    """block[c, t PAIR + o] <- w[o, t, c] of `width` outputs and LANES channels, w beginning at `at`, its taps `step` apart"""
+    for o in range(U64(width)):
+        for t in range(U64(9)):
+            source = flat[at + (o * U64(9) + t) * step :]
+            for c in range(U64(LANES)):
+                block[c * U64(9 * PAIR) + t * U64(PAIR) + o] = source[c]
 
 
 @njit(**OPTIONS)
-def transform_weights(w, G, forward, U):
+def turn_back(block, flat, at, step, width):
+    """w[o, t, c] <- block[c, t PAIR + o]"""
+    for o in range(U64(width)):
+        for t in range(U64(9)):
+            target = flat[at + (o * U64(9) + t) * step :]
+            for c in range(U64(LANES)):
+                target[c] = block[c * U64(9 * PAIR) + t * U64(PAIR) + o]
+
+
+@njit(**OPTIONS)
+def transform_weights(w, forward, U, m):
     """U (n^2, panels) <- G w G' of w (O,3,3,C); backward: of the weights turned round, with O and C in each other's place"""
     O, _, _, C = w.shape
-    n, flat = G.shape[0], w.reshape(-1)
+    n, flat, block = m + 2, w.reshape(-1), np.empty(LANES * 9 * PAIR, np.float32)
     size, inner = (O, C) if forward else (C, O)
-    one, other = (U64(9 * C), U64(1)) if forward else (U64(1), U64(9 * C))
-    plane = U64(U.size // (n * n))
-    for low in range(0, size, BLOCK):
-        count = min(BLOCK, size - low)
-        small, half = np.empty((3, 3, count), np.float32), np.empty((n, 3, count), np.float32)
-        made = np.empty((n, n, count), np.float32)
-        made_flat = made.reshape(-1)
+    plane = U.size // (n * n)
+    for low in range(0, size, PAIR):
+        width = min(PAIR, size - low)
         for k in range(inner):
-            for t in range(9):
-                at, row = U64((t if forward else 8 - t) * C) + U64(k) * other + U64(low) * one, small[t // 3, t % 3]
-                for i in range(U64(count)):
-                    row[i] = flat[at + i * one]
-            both_sides(G, small, half, made)
-            for a in range(U64(n * n)):
-                for first in range(0, count, PAIR):
-                    width = U64(min(PAIR, count - first))
-                    source, target = a * U64(count) + U64(first), a * plane + U64((low + first) * inner) + U64(k) * width
-                    for i in range(width):
-                        U[target + i] = made_flat[source + i]
+            if forward and k % LANES == 0:
+                turn(flat, U64(low * 9 * C + k), U64(C), width, block)
+            if forward:
+                source, row, column = block[k % LANES * 9 * PAIR :], 3 * PAIR, PAIR
+            else:
+                source, row, column = flat[(k * 9 + 8) * C + low :], -3 * C, -C
+            target = U[low * inner + k * width :]
+            if m == 2:
+                weights_2(source, row, column, target, n * plane, plane, width // LANES, U, 0, 0)
+            else:
+                weights_4(source, row, column, target, n * plane, plane, width // LANES, U, 0, 0)
 
 
 @njit(**OPTIONS)
-def collect_weights(total, back, dw):
-    """dw (O,3,3,C) <- G' total G, total (n^2,C,O) flat, back = G'"""
+def collect_weights(total, dw, m):
+    """dw (O,3,3,C) <- G' total G, total (n^2,C,O) flat"""
     O, _, _, C = dw.shape
-    n, target = back.shape[1], dw.reshape(-1)
-    plane, step = total.size // (n * n), U64(9 * C)
-    for low in range(0, O, BLOCK):
-        count = min(BLOCK, O - low)
-        small, half = np.empty((n, n, count), np.float32), np.empty((3, n, count), np.float32)
-        made = np.empty((3, 3, count), np.float32)
+    n, flat, block = m + 2, dw.reshape(-1), np.empty(LANES * 9 * PAIR, np.float32)
+    plane = total.size // (n * n)
+    for low in range(0, O, PAIR):
+        width = min(PAIR, O - low)
         for c in range(C):
-            for a in range(n * n):
-                row, source = small[a // n, a % n], total[a * plane + c * O + low : a * plane + c * O + low + count]
-                for i in range(count):
-                    row[i] = source[i]
-            both_sides(back, small, half, made)
-            for t in range(9):
-                row, at = made[t // 3, t % 3], U64(low * 9 * C + t * C + c)
-                for i in range(U64(count)):
-                    target[at + i * step] = row[i]
+            source, target = total[c * O + low :], block[c % LANES * 9 * PAIR :]
+            if m == 2:
+                taps_2(source, n * plane, plane, target, 3 * PAIR, PAIR, width // LANES, total, 0, 0)
+            else:
+                taps_4(source, n * plane, plane, target, 3 * PAIR, PAIR, width // LANES, total, 0, 0)
+            if c % LANES == LANES - 1:
+                turn_back(block, flat, U64(low * 9 * C + c + 1 - LANES), U64(C), width)
 
 
 @njit(**OPTIONS)

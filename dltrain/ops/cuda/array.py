@@ -35,7 +35,8 @@ class DeviceArray:
 
     @property
     def size(self) -> int:
-        return prod(self.sizes)
+        count: int = prod(self.sizes)
+        return count
 
     @property
     def nbytes(self) -> int:

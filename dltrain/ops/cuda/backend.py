@@ -92,10 +92,10 @@ class Cuda(Reference):
         OnHost(call, arrays)()
 
     def runner(self, segments: list[list[list[Kernel]]]) -> Kernel:
-        return Runner(self, [segment[0] for segment in segments])  # type: ignore[arg-type]
+        return Runner(self, [segment[0] for segment in segments])  # type: ignore[misc]
 
     # --- memory ---
-    def alloc(self, size: int, dtype: Any) -> DeviceArray:  # type: ignore[override]
+    def alloc(self, size: int, dtype: Any) -> DeviceArray:
         """`size` zeros."""
         address, owner = self.driver.alloc(size * np.dtype(dtype).itemsize)
         return DeviceArray(self.driver, address, (size,), dtype, owner)

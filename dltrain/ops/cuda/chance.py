@@ -14,7 +14,7 @@ from dltrain.ops.signature import Call
 
 @recipe("dropout")
 def dropout(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
-    """The mask is drawn again on the way back; where logical order is that of the memory, four neighbours share a block of words."""
+    """The mask is drawn again on the way back; where memory is in logical order, four neighbours share a block of words."""
     (x, y), (count,), ratio = logical(call, arrays, "x", "y"), memory(call, arrays, "count"), call.args["ratio"]
     given = (x, count, y, *call.args["key"], int(ratio * 2**32), 1 - ratio)
     if x.is_plain:

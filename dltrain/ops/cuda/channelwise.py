@@ -28,7 +28,9 @@ def others(z: DeviceArray, x: DeviceArray, axis: int) -> tuple[list[int], list[i
     return own, [each for each in range(x.ndim) if each not in own]
 
 
-def collected(cuda: Cuda, dy: DeviceArray, x: DeviceArray | None, z: DeviceArray, axis: int, add: bool, below: bool = False) -> Any:
+def collected(
+    cuda: Cuda, dy: DeviceArray, x: DeviceArray | None, z: DeviceArray, axis: int, add: bool, below: bool = False
+) -> Any:
     """z = (+=) the sum of dy x (of dy; `below`: where x <= 0) over the axes that z is repeated along"""
     own, gone = others(z, dy, axis)
     of_z = view(z) if z.size > 1 else seen([1], [1])

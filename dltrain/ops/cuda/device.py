@@ -213,4 +213,3 @@ class Device:
         self.synchronize()
         for stream in (self.stream, self.copies, *self.branches):
             self.runtime.streamDestroy(stream)
-

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def view(array: DeviceArray, axes: Sequence[int] = ()) -> View:
     return View(array.ndim, whole(*array.shape, *[1] * rest), whole(*array.strides, *[0] * rest))
 
 
-class Launch(NamedTuple):
+@dataclass(frozen=True)
+class Launch:
     """One kernel on its grid; called, it is launched."""
 
     driver: Driver
@@ -68,7 +70,9 @@ def argument(kind: str, value: Any, where: str) -> Any:
     raise TypeError(f"{where}: {kind} is given {value!r}")
 
 
-def launch(driver: Driver, text: str, name: str, grid: int | Sequence[int], args: Sequence[Any], block: int | Sequence[int]) -> Launch:
+def launch(
+    driver: Driver, text: str, name: str, grid: int | Sequence[int], args: Sequence[Any], block: int | Sequence[int]
+) -> Launch:
     """A kernel of a text, bound to its arguments."""
     kernel = next(found for found in kernels_of(text) if found.name == name)
     if len(kernel.types) != len(args):
@@ -76,7 +80,7 @@ def launch(driver: Driver, text: str, name: str, grid: int | Sequence[int], args
     values = [argument(kind, value, f"{name}, argument {number}") for number, (kind, value) in enumerate(zip(kernel.types, args))]
     pointers = (ctypes.c_void_p * max(1, len(values)))(*(ctypes.addressof(value) for value in values))
     shape, threads = three(grid), three(block)
-    assert prod(threads) <= 1024 and all(1 <= size for size in shape) and shape[1] < 65536 and shape[2] < 65536, (name, shape)
+    assert prod(threads) <= 1024 and all(size >= 1 for size in shape) and shape[1] < 65536 and shape[2] < 65536, (name, shape)
     return Launch(driver, kernel, driver.function(text, name), shape, threads, pointers, (values, tuple(args)))
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, logical, memory, recipe
 from dltrain.ops.cuda.launch import RANKS, View, view
 from dltrain.ops.signature import Call
-
 
 KINDS = {"sum": 0, "asum": 1, "sumsq": 2, "mean": 3}  # of a reduction
 

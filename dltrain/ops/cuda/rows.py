@@ -19,8 +19,9 @@ LARGEST_TEAM = 1024
 class Rows:
     """x as `count` rows of `width`, and how they lie: in a row, as groups of channels of images, or anyhow."""
 
-    def __init__(self, x: DeviceArray, count: int) -> None:
-        self.x, self.count, self.width = x, count, x.size // count
+    def __init__(self, x: DeviceArray, mean: DeviceArray) -> None:
+        self.x, self.views, count = x, (view(x), view(mean)), mean.size
+        self.count, self.width = count, x.size // count
         self.groups = count // x.shape[0]
         channels, self.area = (x.shape[1], prod(x.shape[2:])) if x.ndim > 1 else (1, 1)
         self.channels = channels
@@ -43,8 +44,8 @@ class Rows:
 @recipe("row_moments")
 def row_moments(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, variance = logical(call, arrays, "x", "mean", "variance")
-    rows = Rows(x, mean.size)
-    given = (x, mean, variance, view(x), *rows.numbers, rows.count, rows.team)
+    rows = Rows(x, mean)
+    given = (x, mean, variance, *rows.views, *rows.numbers, rows.count, rows.team)
     return [cuda.launch("rows", "row_moments", rows.blocks, *given, block=rows.block)]
 
 
@@ -52,14 +53,14 @@ def over(call: Call, cuda: Cuda, rows: Rows, scale: DeviceArray | None, grid: tu
     own = View() if scale is None else view(scale)
     outside = int(call.args["eps_on"] == "deviation")
     numbers = (*rows.numbers, *rows.scales(scale, call.args["axis"]), call.args["eps"], outside, rows.count, rows.team)
-    return [cuda.launch("rows", call.op.name, grid, *args, view(rows.x), own, *numbers, block=rows.block)]
+    return [cuda.launch("rows", call.op.name, grid, *args, *rows.views, own, *numbers, block=rows.block)]
 
 
 @recipe("row_norm")
 def row_norm(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Few long rows are shared by several blocks."""
     x, mean, *others, y = logical(call, arrays, "x", "mean", "variance", "scale", "bias", "y")
-    rows = Rows(x, mean.size)
+    rows = Rows(x, mean)
     turns, wanted = -(-rows.width // (4 * rows.team)), -(-4 * cuda.driver.processors // rows.blocks)
     return over(call, cuda, rows, others[1], (rows.blocks, max(1, min(turns, wanted))), x, mean, *others, y)
 
@@ -67,7 +68,7 @@ def row_norm(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 @recipe("row_norm_dx")
 def row_norm_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, *others = logical(call, arrays, "x", "mean", "variance", "scale", "dy", "dx")
-    rows = Rows(x, mean.size)
+    rows = Rows(x, mean)
     return over(call, cuda, rows, others[1], (rows.blocks, 1), x, mean, *others)
 
 
@@ -86,12 +87,12 @@ def beside(call: Call) -> bool:
 @recipe("row_norm_dw", fits=beside)
 def row_norm_dw_beside(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, variance, dy, dscale, dbias = logical(call, arrays, "x", "mean", "variance", "dy", "dscale", "dbias")
-    rows, scales = Rows(x, mean.size), (dbias if dscale is None else dscale).size
+    rows, scales = Rows(x, mean), (dbias if dscale is None else dscale).size
     of = Layout(x.size // scales, scales, 1)
     chunk, chunks = of.chunk(cuda.driver.processors)
     parts = cuda.scratch(chunks, 2, scales)
     numbers = (rows.groups, rows.run, rows.area) if rows.way == GROUPED else (1, scales, 1)
-    given = (x, mean, variance, dy, parts, scales, *numbers, call.args["eps"], chunk, of.rows)
+    given = (x, mean, variance, dy, parts, rows.views[1], scales, *numbers, call.args["eps"], chunk, of.rows)
     return [
         cuda.launch("rows", "chunk_dw", (of.columns, chunks), *given, block=of.block),
         cuda.launch(
@@ -103,7 +104,7 @@ def row_norm_dw_beside(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kerne
 @recipe("row_norm_dw")
 def row_norm_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, variance, dy, dscale, dbias = logical(call, arrays, "x", "mean", "variance", "dy", "dscale", "dbias")
-    rows, scale = Rows(x, mean.size), dbias if dscale is None else dscale
+    rows, scale = Rows(x, mean), dbias if dscale is None else dscale
     inner, scales = rows.scales(scale, call.args["axis"])
-    numbers = (view(x), view(scale), rows.width, inner, scales, call.args["eps"], x.size // scales)
+    numbers = (*rows.views, view(scale), rows.width, inner, scales, call.args["eps"], x.size // scales)
     return [cuda.launch("rows", "row_norm_dw", scales, x, mean, variance, dy, dscale, dbias, *numbers, block=BLOCK)]

@@ -83,7 +83,9 @@ def update_text(formula: Formula, slots: int, losses: int, stage: str, coupled: 
     text += "            const double *rows, float clip, float share, int l1, int segments) {\n    if (failed[0]) return;\n"
     text += "    const double *row = rows + 4 * blockIdx.y;\n    int start = (int)row[0], stop = (int)row[1];\n"
     text += "    float length = (float)sqrt(norm[0]);\n"
-    text += "    float scale = " + ("1.0f;\n" if stage == "second" else "(clip > 0.0f && length > clip ? clip / length : 1.0f) * share;\n")
+    text += "    float scale = " + (
+        "1.0f;\n" if stage == "second" else "(clip > 0.0f && length > clip ? clip / length : 1.0f) * share;\n"
+    )
     text += "    float rate = lr[0] * (float)row[2], by = decay[0] * (float)row[3];\n"
     text += "    for (int i = start + first(); i < stop; i += stride()) {\n"
     text += "        float sign = w[i] > 0.0f ? 1.0f : w[i] < 0.0f ? -1.0f : 0.0f, pull = by * (l1 ? sign : w[i]);\n"

@@ -38,7 +38,7 @@ INLINE float divisor(const float *variance, int r, float eps, int outside) {
 }
 
 // mean = mean of x;   variance (where wanted) = mean of (x - mean)^2, of each row
-BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view, int way, int width, int run, int groups,
+BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view, View of_mean, int way, int width, int run, int groups,
                          int channels, int area, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, 1, 0};
     int r = first() / team, lane = lane_of(team), stop = r < count ? width : 0;
@@ -51,18 +51,19 @@ BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view
     }
     squares = together<true>(squares, team) / width;
     if (lane > 0 || r >= count) return;
-    mean[r] = middle;
-    if (variance) variance[r] = squares;
+    mean[place(of_mean, r)] = middle;
+    if (variance) variance[place(of_mean, r)] = squares;
 }
 
 // y = scale (x - mean) / divisor + bias; the grid's y shares the rows
 KERNEL row_norm(const float *x, const float *mean, const float *variance, const float *scale, const float *bias, float *y, View view,
-                View of_scale, int way, int width, int run, int groups, int channels, int area, int inner, int scales, float eps,
+                View of_mean, View of_scale, int way, int width, int run, int groups, int channels, int area, int inner, int scales, float eps,
                 int outside, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, inner, scales};
     int r = first() / team;
     if (r >= count) return;
-    float middle = mean[r], by = divisor(variance, r, eps, outside);
+    int row = place(of_mean, r);
+    float middle = mean[row], by = divisor(variance, row, eps, outside);
     for (int k = lane_of(team) + team * blockIdx.y; k < width; k += team * gridDim.y) {
         Spot here = spot(rows, view, r, k);
         float made = (x[here.at] - middle) / by;
@@ -73,10 +74,10 @@ KERNEL row_norm(const float *x, const float *mean, const float *variance, const 
 
 // dx = (g - mean of g - n mean of g n d / d') / d,   g = scale dy, n = (x - mean) / d, d the divisor, d' = d but without an eps outside
 BLOCK_KERNEL row_norm_dx(const float *x, const float *mean, const float *variance, const float *scale, const float *dy, float *dx,
-                         View view, View of_scale, int way, int width, int run, int groups, int channels, int area, int inner,
+                         View view, View of_mean, View of_scale, int way, int width, int run, int groups, int channels, int area, int inner,
                          int scales, float eps, int outside, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, inner, scales};
-    int r = first() / team, lane = lane_of(team), row = r < count ? r : 0, stop = r < count ? width : 0;
+    int r = first() / team, lane = lane_of(team), row = place(of_mean, r < count ? r : 0), stop = r < count ? width : 0;
     float middle = mean[row], by = divisor(variance, row, eps, outside), push = 0.0f, pull = 0.0f;
     for (int k = lane; k < stop; k += team) {
         Spot here = spot(rows, view, r, k);
@@ -97,11 +98,11 @@ BLOCK_KERNEL row_norm_dx(const float *x, const float *mean, const float *varianc
 
 // dscale[s] += sum of dy (x - mean) / divisor, dbias[s] += sum of dy, over the elements whose scale is number s: a block for each
 BLOCK_KERNEL row_norm_dw(const float *x, const float *mean, const float *variance, const float *dy, float *dscale, float *dbias,
-                         View view, View of_scale, int width, int inner, int scales, float eps, int count) {
+                         View view, View of_mean, View of_scale, int width, int inner, int scales, float eps, int count) {
     int s = blockIdx.x, to = place(of_scale, s);
     float along = 0.0f, total = 0.0f;
     for (int t = threadIdx.x; t < count; t += blockDim.x) {
-        int o = t / inner, i = (o * scales + s) * inner + (t - o * inner), r = i / width, at = place(view, i);
+        int o = t / inner, i = (o * scales + s) * inner + (t - o * inner), at = place(view, i), r = place(of_mean, i / width);
         total += dy[at];
         along += dy[at] * ((x[at] - mean[r]) / sqrtf(variance[r] + eps));
     }
@@ -114,14 +115,14 @@ BLOCK_KERNEL row_norm_dw(const float *x, const float *mean, const float *varianc
 
 // The same where scales lie beside each other in memory, in `count` rows of theirs: parts[b, 0], parts[b, 1] over chunk b of them;
 // scale s of such a row i is of row i / area groups + s / run
-BLOCK_KERNEL chunk_dw(const float *x, const float *mean, const float *variance, const float *dy, float *parts, int scales, int groups,
-                      int run, int area, float eps, int chunk, int count) {
+BLOCK_KERNEL chunk_dw(const float *x, const float *mean, const float *variance, const float *dy, float *parts, View of_mean,
+                      int scales, int groups, int run, int area, float eps, int chunk, int count) {
     __shared__ float totals[256], alongs[256];
     int s = blockIdx.x * blockDim.x + threadIdx.x, me = threadIdx.y * blockDim.x + threadIdx.x;
     int start = blockIdx.y * chunk, stop = lesser(start + chunk, count), group = s / run;
     float along = 0.0f, total = 0.0f;
     for (int i = start + threadIdx.y; i < stop && s < scales; i += blockDim.y) {
-        int r = (area == 1 ? i : i / area) * groups + group;
+        int r = place(of_mean, (area == 1 ? i : i / area) * groups + group);
         size_t at = (size_t)i * scales + s;
         total += dy[at];
         along += dy[at] * ((x[at] - mean[r]) / sqrtf(variance[r] + eps));
