@@ -42,7 +42,7 @@ def digest(arrays: dict[str, Any], text: str = "") -> str:
     """SHA-256 of names, types, shapes and values, whatever the memory layout."""
     total = hashlib.sha256(text.encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
@@ -87,7 +87,7 @@ def image(snapshot: Snapshot) -> Any:
 
     with h5py.File("snapshot", "w", driver="core", backing_store=False, libver="v110") as file:
         for name in sorted(snapshot.arrays):
-            file.create_dataset(name, data=np.ascontiguousarray(snapshot.arrays[name]), track_times=False)
+            file.create_dataset(name, data=np.asarray(snapshot.arrays[name], order="C"), track_times=False)
         file.attrs["dltrain"] = FORMAT
         file.create_dataset(
             "run", data=np.frombuffer(json.dumps(snapshot.run, sort_keys=True).encode(), np.uint8), track_times=False

@@ -34,6 +34,13 @@ def test_what_is_written_is_read_back(tmp_path):
     assert [child.name for child in tmp_path.iterdir()] == ["a.h5"]
 
 
+def test_an_array_of_no_axes_stays_one(tmp_path):
+    one = Snapshot({"data/prelu/0": np.array(0.25, np.float32)}, {})
+    snapshot.write(tmp_path / "a.h5", one)
+    again = snapshot.read(tmp_path / "a.h5")
+    assert again.arrays["data/prelu/0"].shape == () and again.arrays["data/prelu/0"] == 0.25 and again.digest == one.digest
+
+
 def test_the_digest_tells_values_shapes_types_and_names_apart():
     base = {"a": np.zeros((2, 3), np.float32)}
     others = [{"a": np.ones((2, 3), np.float32)}, {"a": np.zeros((3, 2), np.float32)}, {"a": np.zeros((2, 3))}, {"b": base["a"]}]

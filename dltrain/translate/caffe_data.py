@@ -205,7 +205,8 @@ def hdf5(supply: Supply, layer: Message) -> Keys:
 def files_of(supply: Supply, layer: Message) -> Any:
     """What a split reads: a file, or (of HDF5 lists whose files lie elsewhere) several; None where it is not here."""
     found = supply.side.places.find(path_of(layer))
-    if found is None or found.is_dir() != (layer["type"] == "Data" and found.suffix != ".mdb"):
+    right = found is not None and (found.is_file() or (layer["type"] == "Data" and (found / "data.mdb").is_file()))
+    if found is None or not right:
         return None
     return (layer["type"] == "HDF5Data" and found.suffix not in (".h5", ".hdf5") and listed(found, supply.side.places)) or str(
         found

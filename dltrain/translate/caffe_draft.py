@@ -42,7 +42,7 @@ def translated(given: Given, nets: Nets, wish: Wish) -> tuple[Draft, Lines, Side
     """The whole config, not yet written."""
     draft = Draft(readable(str(nets.first.net["name"] or nets.first.path.stem), "net"))
     notes = draft.notes
-    sights = nets.sights(wish.level, wish.stages)
+    sights = nets.sights(wish.level, wish.stages, notes)
     notes += nowhere(nets, sights)
     assembly = Assembly(sights, notes)
     files = [*given.nets, *([given.solver] if given.solver is not None else [])]

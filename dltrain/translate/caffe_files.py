@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,7 @@ class Places:
         for one in tried:
             try:
                 if one.exists():
-                    return one
+                    return Path(os.path.abspath(one))
             except OSError:  # a name that is too long, a folder that may not be read
                 continue
         return None

@@ -165,6 +165,13 @@ def base(said: Message, layer: Message) -> Keys:
     return given(said, "base", "scale", "shift")
 
 
+def dummy(said: Message, layer: Message) -> Keys:
+    """The shape and the filler of each top."""
+    old = zip(*(said.all(name) for name in ("num", "channels", "height", "width")), strict=False)
+    shapes = [dims(shape) for shape in said.all("shape")] or [list(map(int, sizes)) for sizes in old]
+    return {"shapes": shapes, "fillers": said.all("data_filler")}
+
+
 def plain(*names: str) -> Callable[[Message, Message], Keys]:
     """Settings that have the same names and defaults here."""
     return lambda said, layer: given(said, *names)
@@ -190,6 +197,7 @@ KINDS: dict[str, Kind] = {
     "Crop": Kind("Crop", "crop_param", crop),
     "Deconvolution": Kind("Deconvolution", "convolution_param", convolution),
     "Dropout": Kind("Dropout", "dropout_param", plain("dropout_ratio")),
+    "DummyData": Kind("DummyData", "dummy_data_param", dummy),
     "Eltwise": Kind("Eltwise", "eltwise_param", eltwise),
     "ELU": Kind("ELU", "elu_param", plain("alpha")),
     "Embed": Kind("Embed", "embed_param", plain("num_output", "input_dim", "bias_term")),

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from dltrain.caffe.message import Message
+from dltrain.caffe.schema import MESSAGES
 from dltrain.errors import DataError
 from dltrain.registry import LAYERS
 from dltrain.translate.caffe_layers import WITHOUT, Keys, kind_of, tidy
-from dltrain.translate.caffe_params import Param, params_of, share
+from dltrain.translate.caffe_params import Param, filler_of, params_of, share, short
 from dltrain.translate.caffe_pieces import Assembly, Blob, Field, Piece, Top, kind_type
+from dltrain.translate.caffe_sources import batches
 from dltrain.translate.draft import Part
 from dltrain.translate.names import unique
 
@@ -52,7 +55,7 @@ class Lines:
 def translate(assembly: Assembly, fields: list[str], deploy: bool, notes: list[str]) -> Lines:
     """All pieces that can be said, as lines; DataError names all that cannot, and are needed."""
     lines = Lines(assembly, fields, deploy=deploy)
-    order = [number for number in assembly.sequence() if assembly.pieces[number].type != "Split"]
+    order = [number for number in assembly.sequence() if not assembly.pieces[number].passes]
     order = left_out(assembly, order, notes)
     taken = set(fields)
     for number in order:
@@ -62,7 +65,7 @@ def translate(assembly: Assembly, fields: list[str], deploy: bool, notes: list[s
         if piece.name != piece.theirs:
             notes.append(f"{piece.where}: is called {piece.name} here")
         lines.of[number] = [piece.name]
-        if kind_type(piece.layer) in MANY_LINES:
+        if kind_type(piece.layer) in (*MANY_LINES, "DummyData"):
             for _ in piece.layer.all("top")[1:]:
                 lines.of[number].append(unique(piece.name, taken))
                 taken.add(lines.of[number][-1])
@@ -128,11 +131,16 @@ def put(lines: Lines, number: int, notes: list[str]) -> None:
     piece = lines.assembly.pieces[number]
     kind = kind_of(piece.layer)
     assert kind is not None and piece.keys is not None
+    for name in strange(piece.layer, kind.settings):
+        notes.append(f"{piece.where}: {name} is no field of Caffe's, and is left out")
     bottoms = [lines.blob(blob) for blob in piece.bottoms]
     if kind.type == "Silence":
         bottoms = [name for name in bottoms if name not in lines.fields]
         if not bottoms:
             return
+    if kind.type == "DummyData":
+        lines.parts += made_up(lines, piece, lines.of[number], notes)
+        return
     if kind.type in ("LSTM", "RNN") and not piece.keys["carry"]:
         exposed = 2 if kind.type == "LSTM" else 1
         bottoms = bottoms if len(bottoms) > 2 + exposed else [*bottoms[:2], "", *bottoms[2:]]
@@ -146,6 +154,30 @@ def put(lines: Lines, number: int, notes: list[str]) -> None:
             lines.parts.append(Part(name, kind.type, keys if place == 0 else same | {"share": names[0]}, [bottom]))
     count = 1 if len(names) > 1 else len(piece.bottoms)
     lines.params += params_of(names[0], piece.layer, piece.keys, count, notes, piece.where)
+
+
+def made_up(lines: Lines, piece: Piece, names: list[str], notes: list[str]) -> list[Part]:
+    """A line for each top of made-up data: a sample of them for each of the batch, where there are as many."""
+    assert piece.keys is not None
+    sizes = {size for layers in lines.assembly.sources.values() for layer in layers for size in batches(layer)}
+    shapes, fillers = piece.keys["shapes"], piece.keys["fillers"]
+    made = []
+    for place, name in enumerate(names):
+        shape = shapes[min(place, len(shapes) - 1)] if shapes else [1]
+        each = len(shape) > 1 and shape[0] in sizes
+        keys: Keys = {"shape": shape[1:] if each else shape or [1]}
+        filler = filler_of(fillers[min(place, len(fillers) - 1)], notes, piece.where) if fillers else {"type": "constant"}
+        keys |= {"data_filler": short(filler)} if filler != {"type": "constant", "value": 0.0} and fillers else {}
+        made.append(Part(name, "DummyData", keys | phased(lines, piece, "DummyData"), lines.fields[:1] if each else []))
+    return made
+
+
+def strange(layer: Message, settings: str) -> list[str]:
+    """The fields that a fork has added, but for those that are read."""
+    own = [name for name in layer.fields if name not in MESSAGES[layer.kind]]
+    said = (layer.all(settings) or [None])[-1]
+    inner = [name for name in said.fields if name not in MESSAGES[said.kind] and name != "ceil_mode"] if said is not None else []
+    return [*own, *(f"{settings}.{name}" for name in inner)]
 
 
 def weighed(piece: Piece, type: str, notes: list[str]) -> Keys:

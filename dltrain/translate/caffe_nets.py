@@ -40,8 +40,8 @@ class Nets:
         assert found is not None
         return found
 
-    def sights(self, level: int, stages: Collection[str]) -> list[Sight]:
-        """What there is in each phase, the states of the solver applied."""
+    def sights(self, level: int, stages: Collection[str], notes: list[str]) -> list[Sight]:
+        """What there is in each phase, the states of the solver applied; a phase without data is none."""
         found = []
         train, test = self.train or self.test or self.deploy, self.test or self.train or self.deploy
         for phase, one, field in (("train", train, "train_state"), ("test", test, "test_state")):
@@ -51,13 +51,19 @@ class Nets:
         if self.deploy is not None and self.deploy is not train:
             found.append(sight("deploy", str(self.deploy.path), self.deploy.net, level, stages))
         fed = [one for one in found if any(map(is_source, one.layers))]
-        return fed or found  # a phase without data is none
+        notes += [
+            f"{Path(one.path).name}: has no data layer in phase {one.phase}, which is left out"
+            for one in found
+            if fed and one not in fed
+        ]
+        return fed or found
 
 
 def nowhere(nets: Nets, sights: list[Sight]) -> list[str]:
     """Notes on the layers that their rules keep out of every phase."""
     kept = {id(layer) for one in sights for layer in one.layers}
-    files = [one for one in (nets.train, nets.test, nets.deploy) if one is not None]
+    there = {one.path for one in sights}
+    files = [one for one in (nets.train, nets.test, nets.deploy) if one is not None and str(one.path) in there]
     return [f"left out: '{layer['name']}' ({layer['type']}, {one.path.name}:{layer.line}): its rules keep it out of every phase; "
             "--stage NAME, or --level N" for one in files for layer in one.net.all("layer")
             if id(layer) not in kept and not is_source(layer)]  # fmt: skip

@@ -69,11 +69,15 @@ def params_of(line: str, layer: Message, keys: Keys, bottoms: int, notes: list[s
 
 
 def first_values(said: Message, role: str, type: str, notes: list[str], what: str) -> Keys:
-    """A filler as a mapping with its type."""
+    """The filler of a parameter, Caffe's constant where none is given."""
     name = "filler" if type == "Bias" else FIELDS.get(role.split("_")[0], "")
     if name not in said:
         return {"type": "constant", "value": USUAL.get(role, 0.0)}
-    filler = said[name]
+    return filler_of(said[name], notes, what)
+
+
+def filler_of(filler: Message, notes: list[str], what: str) -> Keys:
+    """A filler as a mapping with its type."""
     kind = str(filler["type"])
     if kind not in FILLERS:
         notes.append(f"{what}: the filler '{kind}' is not known; xavier stands in its place")

@@ -53,6 +53,11 @@ class Piece:
         return str(self.layer["type"])
 
     @property
+    def passes(self) -> bool:
+        """True for what only hands its bottom on."""
+        return self.type == "Split" or (self.type == "Dropout" and self.keys is not None and self.keys["dropout_ratio"] == 0)
+
+    @property
     def theirs(self) -> str:
         return str(self.layer["name"] or "")
 
@@ -91,7 +96,7 @@ class Assembly:
         self.sources: dict[str, list[Message]] = {}
         self.made: dict[int, int] = {}  # id of a message -> its piece
         for one in sights:
-            self.sources[one.phase] = [layer for layer in one.layers if is_source(layer)]
+            self.sources[one.phase] = sources_of(one.layers)
             self.order[one.phase] = self.placed(one)
 
     def placed(self, one: Sight) -> list[int]:
@@ -99,7 +104,7 @@ class Assembly:
         found: list[int] = []
         sizes = {size for layer in self.sources[one.phase] for size in batches(layer)}
         for layer in one.layers:
-            if is_source(layer):
+            if any(layer is source for source in self.sources[one.phase]):
                 continue
             number = self.made.get(id(layer))
             keys = None if number is not None else keys_or_none(layer, one.path, sizes)
@@ -141,7 +146,7 @@ class Assembly:
                 piece = self.pieces[number]
                 piece.reads[phase] = [self.found(piece, str(name), blobs) for name in piece.layer.all("bottom")]
                 tops = [str(top) for top in piece.layer.all("top")]
-                if piece.type == "Split":
+                if piece.passes and piece.reads[phase]:
                     blobs |= dict.fromkeys(tops, piece.reads[phase][0])
                 else:
                     blobs |= {top: Top(number, at) for at, top in enumerate(tops)}
@@ -206,6 +211,12 @@ class Assembly:
         while isinstance(blob, Top) and phase not in self.pieces[blob.piece].phases and self.pieces[blob.piece].bottoms:
             blob = self.pieces[blob.piece].bottoms[0]
         return blob
+
+
+def sources_of(layers: list[Message]) -> list[Message]:
+    """The data layers; made-up data are one only where there are no others."""
+    found = [layer for layer in layers if is_source(layer)]
+    return [layer for layer in found if layer["type"] != "DummyData"] or found
 
 
 def kind_type(layer: Message) -> str:

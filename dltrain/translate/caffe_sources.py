@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dltrain.caffe.message import Message
 from dltrain.translate.caffe_files import Places
-from dltrain.translate.caffe_layers import dims
+from dltrain.translate.caffe_layers import dims, dummy
 
 PAIRED = ("Data", "ImageData", "WindowData", "AnnotatedData")  # whose tops are data and label
 
@@ -17,9 +17,7 @@ def told(layer: Message) -> list[list[int]]:
     if kind == "Input":
         return [dims(shape) for shape in layer["input_param"].all("shape")]
     if kind == "DummyData":
-        said = layer["dummy_data_param"]
-        old = zip(*(said.all(name) for name in ("num", "channels", "height", "width")), strict=False)
-        return [dims(shape) for shape in said.all("shape")] or [list(map(int, sizes)) for sizes in old]
+        return list(dummy(layer["dummy_data_param"], layer)["shapes"])
     if kind == "MemoryData":
         said = layer["memory_data_param"]
         sizes = [int(said[name] or 1) for name in ("batch_size", "channels", "height", "width")]

@@ -125,8 +125,8 @@ def compute(name: str, case: Case, backend: Reference, turn: int = 0) -> dict[st
         if value is not None:
             held.logical(tensor)[...] = value
     if isinstance(backend, Cpu):
-        for scratch in (*backend.scratches, backend.parts):
-            scratch[:] = np.nan
+        for memory in (*(scratch.array for scratch in backend.scratches), *backend.parts):
+            memory[:] = np.nan
     for kernels in (work.kernels, work.finish):
         for place in range(len(kernels)):
             kernels[(place + turn) % len(kernels)]()

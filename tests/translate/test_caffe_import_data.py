@@ -174,3 +174,26 @@ def test_a_mean_for_a_net_that_is_fed_from_outside(tmp_path: Path) -> None:
         step = {"mean_file": "mean.npy"} if name == "same" else {"mean": [104, 117, 123]}
         assert made.config["data"]["transform"] == [{"channels": [2, 1, 0]}, step] and made.report["built"]
     assert made.notes == ["the mean is 3 x 6 x 6 and the net reads 3 x 4 x 4: the mean of each channel is subtracted"]
+
+
+def test_a_phase_without_data_is_none(tmp_path: Path) -> None:
+    text = f'layer {{ name: "d" type: "Data" top: "data" top: "label" include {{ phase: TRAIN }} {db("a")} transform_param {{ crop_size: 4 }} }}'
+    judge = 'layer { name: "acc" type: "Accuracy" bottom: "ip" bottom: "label" top: "acc" include { phase: TEST } }'
+    made = Brought([written(tmp_path, text + REST + judge)], tmp_path / "out")
+    assert list(made.lines) == ["ip", "loss"] and "test" not in made.config["data"]
+    assert made.notes[:2] == [
+        "net.prototxt: has no data layer in phase test, which is left out",
+        "left out: 'acc' (Accuracy, net.prototxt:3): its rules keep it out of every phase; --stage NAME, or --level N",
+    ]
+
+
+def test_a_database_that_is_there(tmp_path: Path) -> None:
+    for name in ("a_lmdb", "b_lmdb"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.mdb").write_bytes(b"not yet")
+    made = data(tmp_path, both("Data", db("a_lmdb"), db("elsewhere/b_lmdb")))
+    assert made["source"]["type"] == "blank"
+    made = data(tmp_path / "deep", both("Data", db("../a_lmdb"), db("../b_lmdb")))
+    assert made["source"] == {"type": "lmdb", "train": str(tmp_path / "a_lmdb"), "test": str(tmp_path / "b_lmdb"),
+                              "color": "bgr"}  # fmt: skip
+    assert any(note.startswith("not built") for note in made["notes"])

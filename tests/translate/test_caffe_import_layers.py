@@ -113,7 +113,7 @@ def test_layers_of_two_bottoms(kind: str, words: str, keys: dict[str, Any], tmp_
 
 def test_every_type_is_tried() -> None:
     tried = {kind for table in (LINES, JUDGED, PAIRED) for kind, _, _ in table}
-    elsewhere = {"BatchReindex", "ContrastiveLoss", "Embed", "InfogainLoss", "LSTM", "Parameter", "RNN", "ReLU6", "ROIPooling",
+    elsewhere = {"BatchReindex", "ContrastiveLoss", "DummyData", "Embed", "InfogainLoss", "LSTM", "Parameter", "RNN", "ReLU6", "ROIPooling",
                  "Silence", "Slice"}  # fmt: skip
     assert set(KINDS) - tried == elsewhere
     assert set(SOURCES) == {"Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "Input", "WindowData", "AnnotatedData"}
@@ -193,3 +193,30 @@ def test_a_net_without_a_loss_says_nothing_of_learning(tmp_path: Path) -> None:
         'layer { name: "l" type: "InnerProduct" bottom: "data" top: "l" param { lr_mult: 3 } inner_product_param { num_output: 3 } }',
     )
     assert made.lines["l"] == {"name": "l", "type": "InnerProduct", "num_output": 3}
+
+
+def test_fields_of_forks_are_told(tmp_path: Path) -> None:
+    made = net(tmp_path, 'layer { name: "c" type: "ReLU" bottom: "data" top: "c" relu_param { slope: 3 } odd: 1 }')
+    assert made.notes == [
+        f"'c' (ReLU, net.prototxt:2): {name} is no field of Caffe's, and is left out" for name in ("odd", "relu_param.slope")
+    ]
+
+
+def test_a_dropout_of_nothing_is_no_line(tmp_path: Path) -> None:
+    made = net(
+        tmp_path,
+        """layer { name: "d" type: "Dropout" bottom: "data" top: "d" dropout_param { dropout_ratio: 0 } }
+        layer { name: "r" type: "ReLU" bottom: "d" top: "r" }""",
+    )
+    assert made.lines == {"r": {"name": "r", "type": "ReLU"}}
+
+
+def test_made_up_data_beside_others(tmp_path: Path) -> None:
+    made = net(tmp_path, """
+        layer { name: "m" type: "DummyData" top: "a" top: "b"
+                dummy_data_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } shape { dim: 1 } data_filler { type: "gaussian" } data_filler { value: 3 } } }
+        layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "a" top: "sum" }
+        layer { name: "times" type: "Scale" bottom: "sum" bottom: "b" top: "times" scale_param { axis: 0 } }""")  # fmt: skip
+    assert made.lines["m"] == {"name": "m", "type": "DummyData", "shape": [3, 8, 8], "data_filler": "gaussian", "bottom": "data"}
+    assert made.lines["m_2"] == {"name": "m_2", "type": "DummyData", "shape": [1], "data_filler": {"type": "constant", "value": 3}}
+    assert made.lines["times"]["bottom"] == ["sum", "m_2"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel, Reference, Work, bind_reference
 from dltrain.ops.cpu import fusion
+from dltrain.ops.cpu.scratch import Scratch
 from dltrain.ops.signature import Call
 from dltrain.plan.segment import Access
 from dltrain.tensor import Shape, Tensor
@@ -64,8 +65,9 @@ class Cpu(Reference):
 
         super().__init__(np.float32)
         self.workers, self.strict = workers, strict  # strict: every sum as it is defined
-        self.scratches = [np.empty(0, np.float32) for _ in range(workers)]
-        self.parts, self.part_top = np.empty(0, np.float32), 0
+        self.scratches = [Scratch(self.alloc) for _ in range(workers)]
+        self.parts: list[Any] = []  # what workers make apart, a piece of memory each
+        self.free: list[Any] = []  # those that the open segment has not used yet
         self.limits = threadpool_limits(1, "blas")  # a worker's BLAS is its own thread's
 
     def close(self) -> None:
@@ -98,26 +100,21 @@ class Cpu(Reference):
         """(worker, from, to) for all workers."""
         return [(worker, *self.share(worker, size, step)) for worker in range(self.workers)]
 
-    def scratch(self, worker: int, floats: int) -> Any:
-        """Memory that a worker's calls use one after another."""
-        if len(self.scratches[worker]) < floats:
-            self.scratches[worker] = self.alloc(floats, np.float32)
-        return self.scratches[worker][:floats]
-
     def begin_segment(self) -> None:
         """What the workers make apart lives until the end of a segment."""
-        self.part_top = 0
+        self.free = list(self.parts)
 
     def apart(self, floats: int) -> Any:
         """(workers, floats): one row a worker, alive until the end of the segment."""
         width = -(-floats // LINE) * LINE
-        need = self.part_top + width * self.workers
-        if len(self.parts) < need:
-            self.parts = self.alloc(max(need, 2 * len(self.parts)), np.float32)
-            self.part_top = 0
-        rows = self.parts[self.part_top : self.part_top + width * self.workers].reshape(self.workers, width)
-        self.part_top += width * self.workers
-        return rows[:, :floats]
+        fitting = [part for part in self.free if len(part) >= width * self.workers]
+        if fitting:
+            chosen = min(fitting, key=len)
+            self.free = [part for part in self.free if part is not chosen]
+        else:
+            chosen = self.alloc(width * self.workers, np.float32)
+            self.parts.append(chosen)
+        return chosen[: width * self.workers].reshape(self.workers, width)[:, :floats]
 
     def join(self, parts: Any, total: Any) -> list[Kernel]:
         """total += the rows of parts, each worker its own stretch, always in the order of the workers."""

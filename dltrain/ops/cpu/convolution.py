@@ -17,7 +17,7 @@ from dltrain.ops.cpu.pooling import max_pool, max_unpool
 from dltrain.ops.cpu.scratch import LINE, carve, room
 from dltrain.ops.cpu.sparse import winner_gradient
 from dltrain.ops.cpu.tiled import suits
-from dltrain.ops.cpu.ways import Ways
+from dltrain.ops.cpu.ways import FORWARD, backwards, ways_of
 
 BUDGET = 1 << 21  # floats of scratch for one chunk; one sample may take more
 FEW_TAPS = 75  # the direct kernels beat patches up to about here
@@ -115,10 +115,12 @@ class Plan:
             copy_interior(target, dx, g.pad, (0, 0), dx.shape[1:3])
 
 
-def scratch_size(x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pool: Pool | None = None) -> int:
+def scratch_size(
+    x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pool: Pool | None = None, wanted: tuple[str, ...] = FORWARD
+) -> int:
     """Floats of scratch that one worker needs for these shapes, or for fewer samples."""
     if suits(geometry, x_shape, w_shape, pool is not None):
-        return Ways(x_shape, w_shape, geometry).room(pool is not None)
+        return ways_of(x_shape, w_shape, geometry, wanted).room(pool is not None)
     sizes = Plan(x_shape, w_shape, geometry, pool is not None).sizes
     if direct(geometry, w_shape, pool):
         other = direct_sizes(x_shape, w_shape, geometry) + [0, 0]
@@ -160,12 +162,10 @@ def direct_parts(x: Any, w: Any, geometry: Geometry, scratch: Any) -> tuple[Any,
     return (image, plane.reshape(channels, -1), geometry.plane(*x.shape[1:3]), (geometry.kernel, geometry.pad, geometry.dilation))
 
 
-def conv_forward(
-    x: Any, w: Any, b: Any, y: Any, geometry: Geometry, scratch: Any, after: Callable[[Any], None] | None = None
-) -> None:
+def conv_forward(x: Any, w: Any, b: Any, y: Any, geometry: Geometry, after: Callable[[Any], None] | None, scratch: Any) -> None:
     """y = conv(x, w) + b (b may be None); `after` works on each finished part of y while it is in the cache."""
     if suits(geometry, x.shape, w.shape, False):
-        Ways(x.shape, w.shape, geometry).convolve(x, w, b, y, scratch, after)
+        ways_of(x.shape, w.shape, geometry, FORWARD).convolve(x, w, b, y, scratch, after)
         return
     plan = Plan(x.shape, w.shape, geometry, False)
     image, col, _, _ = plan.arrays(scratch)
@@ -182,7 +182,7 @@ def conv_forward(
 def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geometry, pool: Pool, scratch: Any) -> None:
     """y = maxpool(conv(x, w)) + b and the winner's place in the convolution's plane."""
     if suits(geometry, x.shape, w.shape, True):
-        tiled = Ways(x.shape, w.shape, geometry)
+        tiled = ways_of(x.shape, w.shape, geometry, FORWARD)
         run = tiled.forward(w, None, scratch)
         for part in tiled.slabs(len(x)):
             full = tiled.between(scratch, part)
@@ -206,7 +206,7 @@ def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geo
 def conv_backward(x: Any, dy: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, scratch: Any) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_forward."""
     if suits(geometry, x.shape, w.shape, False):
-        Ways(x.shape, w.shape, geometry).differentiate(x, lambda part: dy[part], w, dx, dw, scratch)
+        ways_of(x.shape, w.shape, geometry, backwards(dw, dx)).differentiate(x, lambda part: dy[part], w, dx, dw, scratch)
     else:
         plan = Plan(x.shape, w.shape, geometry, False)
         _gradients(plan, x, lambda i, n, _: dy[i : i + n], w, dx, dw, scratch)
@@ -221,7 +221,7 @@ def conv_pool_backward(
     if db is not None:
         sum_rows(dy.reshape(-1, len(w)), db)
     if suits(geometry, x.shape, w.shape, True):
-        tiled = Ways(x.shape, w.shape, geometry)
+        tiled = ways_of(x.shape, w.shape, geometry, backwards(dw, dx))
 
         def spread(part: slice) -> Any:
             full = tiled.between(scratch, part)
@@ -231,8 +231,7 @@ def conv_pool_backward(
         tiled.differentiate(x, spread, w, dx, dw, scratch)
         return
     if dw is not None and direct(geometry, w.shape, pool):
-        parts = direct_parts(x, w, geometry, scratch)
-        direct_gradient(x, dy, winner, dw.reshape(len(w), -1), *parts)
+        direct_gradient(x, dy, winner, dw.reshape(len(w), -1), *direct_parts(x, w, geometry, scratch))
         dw = None
     plan = Plan(x.shape, w.shape, geometry, True)
     if dw is not None and sparse(plan, dy):

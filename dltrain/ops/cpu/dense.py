@@ -82,8 +82,8 @@ def inner_product_dw(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
         block = max(1, min(high - low, (1 << 18) // max(1, x.shape[1])))
         if far_apart(dy):
             block = min(block, 640)
-        scratch = cpu.scratch(worker, block * (x.shape[1] + len(dy) * far_apart(dy)))
-        kernels.append(partial(add_products, x, dy, dw, db, low, high, block, scratch))
+        room = block * (x.shape[1] + len(dy) * far_apart(dy))
+        kernels.append(cpu.scratches[worker].bound(room, add_products, x, dy, dw, db, low, high, block))
     return Work(kernels)
 
 

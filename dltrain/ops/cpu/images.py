@@ -14,6 +14,7 @@ from dltrain.ops.cpu.backend import Cpu, recipe
 from dltrain.ops.cpu.convolution import Geometry, Pool
 from dltrain.ops.cpu.dense import given
 from dltrain.ops.cpu.formulas import elementwise_kernel
+from dltrain.ops.cpu.ways import backwards
 from dltrain.ops.signature import Call
 from dltrain.ops.window import Window
 
@@ -44,8 +45,9 @@ def conv(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     after = after_conv(call) if "formula" in call.args else None
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
-        scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape))
-        kernels.append(partial(convolution.conv_forward, x[low:high], w, b, y[low:high], shape, scratch, after))
+        room = convolution.scratch_size(x[low:high].shape, w.shape, shape)
+        made = convolution.conv_forward, x[low:high], w, b, y[low:high], shape, after
+        kernels.append(cpu.scratches[worker].bound(room, *made))
     return Work(kernels)
 
 
@@ -67,10 +69,9 @@ def conv_max_pool(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     shape, pool = geometry(call.args["window"], cpu), pool_of(call.args["pool"])
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
-        scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape, pool))
-        kernels.append(
-            partial(convolution.conv_pool_forward, x[low:high], w, b, y[low:high], winner[low:high], shape, pool, scratch)
-        )
+        room = convolution.scratch_size(x[low:high].shape, w.shape, shape, pool)
+        made = convolution.conv_pool_forward, x[low:high], w, b, y[low:high], winner[low:high], shape, pool
+        kernels.append(cpu.scratches[worker].bound(room, *made))
     return Work(kernels)
 
 
@@ -85,7 +86,7 @@ def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     dws, dbs = (None if total is None else cpu.apart(total.size) for total in (dw, db))
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
-        scratch = cpu.scratch(worker, convolution.scratch_size(x[low:high].shape, w.shape, shape, pool))
+        room = convolution.scratch_size(x[low:high].shape, w.shape, shape, pool, backwards(dw, dx))
         grads = (
             part(dx, low, high),
             None if dws is None else dws[worker].reshape(w.shape),
@@ -94,9 +95,10 @@ def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
         )
         if pooled:
             winner = arrays.memory(call.args["winner"])[low:high]
-            kernels.append(partial(convolution.conv_pool_backward, x[low:high], dy[low:high], winner, w, *grads, pool, scratch))
+            made: tuple[Any, ...] = (convolution.conv_pool_backward, x[low:high], dy[low:high], winner, w, *grads, pool)
         else:
-            kernels.append(partial(convolution.conv_backward, x[low:high], dy[low:high], w, *grads, scratch))
+            made = (convolution.conv_backward, x[low:high], dy[low:high], w, *grads)
+        kernels.append(cpu.scratches[worker].bound(room, *made))
     joins = [cpu.join(parts, total.reshape(-1)) for parts, total in ((dws, dw), (dbs, db)) if parts is not None]
     return Work(kernels, [partial(run_all, group) for group in zip(*joins, strict=True)])
 
@@ -108,9 +110,10 @@ def conv_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     shape = geometry(call.args["window"], cpu)
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(dx)):
-        scratch = cpu.scratch(worker, convolution.scratch_size(dx[low:high].shape, w.shape, shape))
         part_dx = dx[low:high]
-        kernels.append(partial(convolution.conv_backward, part_dx, dy[low:high], w, part_dx, None, None, shape, scratch))
+        room = convolution.scratch_size(part_dx.shape, w.shape, shape, None, backwards(None, dx))
+        made = convolution.conv_backward, part_dx, dy[low:high], w, part_dx, None, None, shape
+        kernels.append(cpu.scratches[worker].bound(room, *made))
     return Work(kernels)
 
 

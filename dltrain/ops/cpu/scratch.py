@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 LINE = 16  # floats in a cache line, to which scratch arrays are aligned
 
@@ -19,3 +22,19 @@ def carve(scratch: Any, sizes: list[int]) -> list[Any]:
 def room(sizes: list[int]) -> int:
     """Floats from which these sizes can be carved."""
     return sum(-(-size // LINE) * LINE for size in sizes) + LINE
+
+
+class Scratch:
+    """A worker's memory for its calls, one after another: as large as the most that any has asked for.
+
+    Calls look at it when they run, so that those bound before it grew do not keep what it was.
+    """
+
+    def __init__(self, alloc: Callable[[int, Any], Any]) -> None:
+        self.alloc, self.array = alloc, alloc(0, np.float32)
+
+    def bound(self, floats: int, function: Callable[..., None], *args: Any) -> Callable[[], None]:
+        """function(*args, scratch) as a kernel, with a scratch of so many floats at least."""
+        if len(self.array) < floats:
+            self.array = self.alloc(floats, np.float32)
+        return lambda: function(*args, self.array)

@@ -12,7 +12,16 @@ from dltrain.ops.cpu.patches import U as U64
 from dltrain.ops.cpu.sweeps import PAIR, clear, gather, inside_border, sweep
 from dltrain.ops.cpu.tiles import LANES
 from dltrain.ops.cpu.transforms import (
-    image_2, image_4, result_2, result_4, slope_2, slope_4, taps_2, taps_4, weights_2, weights_4
+    image_2,
+    image_4,
+    result_2,
+    result_4,
+    slope_2,
+    slope_4,
+    taps_2,
+    taps_4,
+    weights_2,
+    weights_4,
 )  # fmt: skip
 
 GAP = 5 * LANES
@@ -39,21 +48,24 @@ def turn_back(block, flat, at, step, width):
 
 
 @njit(**OPTIONS)
-def transform_weights(w, forward, U, m):
-    """U (n^2, panels) <- G w G' of w (O,3,3,C); backward: of the weights turned round, with O and C in each other's place"""
+def transform_weights(w, forward, first, U, m):
+    """U (n^2, panels) <- G w G' of w (O,3,3,C), for as many outputs from `first` on as U has room for;
+
+    backward: of the weights turned round, with O and C in each other's place
+    """
     O, _, _, C = w.shape
     n, flat, block = m + 2, w.reshape(-1), np.empty(LANES * 9 * PAIR, np.float32)
-    size, inner = (O, C) if forward else (C, O)
-    plane = U.size // (n * n)
+    inner, plane = C if forward else O, U.size // (n * n)
+    size = (plane - GAP) // inner
     for low in range(0, size, PAIR):
         width = min(PAIR, size - low)
         for k in range(inner):
             if forward and k % LANES == 0:
-                turn(flat, U64(low * 9 * C + k), U64(C), width, block)
+                turn(flat, U64((first + low) * 9 * C + k), U64(C), width, block)
             if forward:
                 source, row, column = block[k % LANES * 9 * PAIR :], 3 * PAIR, PAIR
             else:
-                source, row, column = flat[(k * 9 + 8) * C + low :], -3 * C, -C
+                source, row, column = flat[(k * 9 + 8) * C + first + low :], -3 * C, -C
             target = U[low * inner + k * width :]
             if m == 2:
                 weights_2(source, row, column, target, n * plane, plane, width // LANES, U, 0, 0)
@@ -120,11 +132,11 @@ def leave(M, bias, y, targets, heights, widths, row, whole, channels, count, m):
 
 @njit(**OPTIONS)
 def products(V, U, nothing, M, steps, taps, channels, outputs, count, m):
-    """M[a] = V[a] U[a] for each of the n^2 places in a tile; steps (2, T) are the offsets of V's and M's rows"""
-    size = U.size // ((m + 2) * (m + 2))
+    """M[a] = V[a] U[a] for each of the n^2 places in a tile; steps (T) are the offsets of V's rows"""
+    size, targets = U.size // ((m + 2) * (m + 2)), np.arange(count) * outputs
     for a in range((m + 2) * (m + 2)):
-        sweep(V[a * (count * channels + GAP) :], steps[0], taps, channels, U[a * size : (a + 1) * size], nothing,
-              M[a * (count * outputs + GAP) :], steps[1], outputs, count)  # fmt: skip
+        sweep(V[a * (count * channels + GAP) :], steps, taps, channels, U[a * size : (a + 1) * size], nothing,
+              M[a * (count * outputs + GAP) :], targets, outputs, count)  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -132,19 +144,21 @@ def add_outer(V, W, total, steps, taps, channels, outputs, count, m):
     """total[a] += V[a]' W[a], (n^2,C,O)"""
     size = total.size // ((m + 2) * (m + 2))
     for a in range((m + 2) * (m + 2)):
-        gather(V[a * (count * channels + GAP) :], steps[0], taps, channels, W[a * (count * outputs + GAP) :], outputs, outputs,
+        gather(V[a * (count * channels + GAP) :], steps, taps, channels, W[a * (count * outputs + GAP) :], outputs, outputs,
                total[a * size : (a + 1) * size], count)  # fmt: skip
 
 
 @njit(**OPTIONS)
-def winograd_chunks(x, image, corner, tables, channels, U, bias, y, V, M, chunk, m):
+def winograd_chunks(x, image, corner, tables, channels, w, forward, block, U, bias, y, V, M, chunk, m):
     """y = conv(x, w) + bias, group by group, a chunk of images at a time
 
     tables: (corners, targets, heights, widths, steps, taps) of the tiles of a chunk;   channels: of x, of y in a group, groups
+
+    U holds the transformed weights of all groups; where that were too much, `block` outputs at a time are transformed into it.
     """
     corners, targets, heights, widths, steps, taps = tables
     inputs, outputs, groups = channels
-    each, size, whole = corners.size // chunk, U.size // groups, outputs * groups
+    each, size, whole, rows = corners.size // chunk, U.size // groups, outputs * groups, len(w) // groups
     nothing = np.zeros(outputs + PAIR, np.float32)
     clear(image.reshape(-1))
     for n in range(0, len(x), chunk):
@@ -153,9 +167,15 @@ def winograd_chunks(x, image, corner, tables, channels, U, bias, y, V, M, chunk,
         source, count = image.reshape(-1), len(part) * each
         for g in range(groups):
             enter(source[g * inputs :], corners, image.shape[2] * image.shape[3], image.shape[3], inputs, V, count, m)
-            products(V, U[g * size : (g + 1) * size], nothing, M, steps, taps, inputs, outputs, count, m)
-            leave(M, bias[g * outputs :], out[g * outputs :], targets, heights, widths, y.shape[2] * whole, whole,
-                  outputs, count, m)  # fmt: skip
+            weights = U[g * size : (g + 1) * size]
+            for first in range(0, outputs, block if block else outputs):
+                some = min(block, outputs - first) if block else outputs
+                if block:
+                    weights = U[: (m + 2) * (m + 2) * (inputs * some + GAP)]
+                    transform_weights(w[g * rows : (g + 1) * rows], forward, first, weights, m)
+                products(V, weights, nothing, M, steps, taps, inputs, some, count, m)
+                leave(M, bias[g * outputs + first :], out[g * outputs + first :], targets, heights, widths,
+                      y.shape[2] * whole, whole, some, count, m)  # fmt: skip
 
 
 @njit(**OPTIONS)

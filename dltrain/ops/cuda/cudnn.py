@@ -138,8 +138,11 @@ class Library:
 
     def bind(self, variant: str, given: Given) -> list[Kernel]:
         """cuDNN overwrites: a gradient that is added to is made apart first."""
-        graph = self.graph()
-        number, size = graph.built(variant)
+        try:
+            graph = self.graph()
+            number, size = graph.built(variant)
+        except Exception as error:  # it has several kinds
+            raise RuntimeError(f"cuDNN cannot do this: {error}") from error
         arrays = {name: there(given, name) for name in self.sizes}
         if self.kind == "conv_dw":
             arrays["w"] = self.cuda.scratch(*arrays["w"].sizes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +16,11 @@ from dltrain.ops.backend import Kernel
 from dltrain.ops.cache import folder, write
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda
+from dltrain.ops.cuda.launch import BLOCK
 from dltrain.ops.cuda.texts import files, text_of
 
 FOLDER = "tuned"
-BLOCKS = 128  # that compare two results
+BLOCKS = 128  # that compare two results, at most
 CLOSE = {"tf32": 2e-2}  # how far, as a share of the largest number, a result may be from the first way's
 FEW = 1e-4  # the same in the other precisions
 STRAYS = 1 / 32  # of all results may be no number for that one of x: some ways, Winograd's, see more of x than they should
@@ -72,9 +74,16 @@ LEDGERS: dict[str, Ledger] = {}
 
 def ledger(cuda: Cuda, versions: str) -> Ledger:
     """By device, kernels and libraries: another one of these, and all is measured anew."""
-    kernels = hashlib.sha256("".join(text_of(file) for file in files()).encode()).hexdigest()
-    facts = f"{cuda.driver.name} {cuda.driver.arch} {kernels} {versions}"
-    return LEDGERS.setdefault(facts, Ledger(facts))
+    facts = f"{cuda.driver.name} {cuda.driver.arch} {kernels()} {versions}"
+    if facts not in LEDGERS:
+        LEDGERS[facts] = Ledger(facts)
+    return LEDGERS[facts]
+
+
+@cache
+def kernels() -> str:
+    """A digest of all our own."""
+    return hashlib.sha256("".join(text_of(file) for file in files()).encode()).hexdigest()
 
 
 def chosen(cuda: Cuda, what: str, given: Given, outs: Sequence[str], ways: dict[str, Way], versions: str = "") -> list[Kernel]:
@@ -83,8 +92,13 @@ def chosen(cuda: Cuda, what: str, given: Given, outs: Sequence[str], ways: dict[
     if not cuda.driver.arch:
         return first.bind(first.offers()[0], given)
     book, key = ledger(cuda, versions), f"{what} {cuda.precision} {'; '.join(map(described, given.items()))}"
-    if book.known.get(key, "").partition(":")[0] not in ways:
-        book.note(key, Trial(cuda, given, outs).fastest(ways))
+    name, _, variant = book.known.get(key, "").partition(":")
+    if name in ways:
+        try:
+            return ways[name].bind(variant, given)
+        except RuntimeError:  # what was noted is to be had no more
+            pass
+    book.note(key, Trial(cuda, given, outs).fastest(ways))
     name, _, variant = book.known[key].partition(":")
     return ways[name].bind(variant, given)
 
@@ -171,9 +185,10 @@ class Trial:
 
     def agrees(self, name: str) -> bool:
         array, right = self.arrays[name], self.right[name]
-        apart = self.cuda.alloc(3 * BLOCKS, np.float32)
-        self.cuda.launch("tuning", "differ", BLOCKS, array, right, apart, right.size)()
-        error, largest, strays = apart.copy().reshape(3, BLOCKS)
+        blocks = min(BLOCKS, -(-right.size // BLOCK))
+        apart = self.cuda.alloc(3 * blocks, np.float32)
+        self.cuda.launch("tuning", "differ", blocks, array, right, apart, right.size)()
+        error, largest, strays = apart.copy().reshape(3, blocks)
         close = error.max() <= CLOSE.get(self.cuda.precision, FEW) * largest.max()
         return bool(close and strays.sum() <= STRAYS * right.size)
 

@@ -96,7 +96,7 @@ BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y,
         #pragma unroll
         for (int j = 0; j < WIDE && place >= 0; j += 4) {
             int column = side + column_of(j);
-            store(y + place + column, sum[i] + j, bias ? bias + column : bias, columns - column, false);
+            store(y + place + column, 1, sum[i] + j, bias ? bias + column : bias, columns - column, false);
         }
     }
 }
@@ -168,6 +168,6 @@ BLOCK_KERNEL weights(const float *x, const float *dy, float *dw, float *db, cons
         #pragma unroll
         for (int j = 0; j < WIDE && top + row_of(i) < outs; j += 4) {
             int at = side + column_of(j);
-            store(dw + (size_t)(group * outs + top + row_of(i)) * columns + at, sum[i] + j, nullptr, columns - at, parts == 1);
+            store(dw + (size_t)(group * outs + top + row_of(i)) * columns + at, 1, sum[i] + j, nullptr, columns - at, parts == 1);
         }
 }

@@ -63,13 +63,8 @@ BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, f
         #pragma unroll
         for (int j = 0; j < WIDE; j += 4) {
             int column = side + column_of(j);
-            if (c_column == 1)
-                store(c + (size_t)row * c_row + column, sum[i] + j, bias ? bias + column : bias, n - column, add);
-            else
-                #pragma unroll
-                for (int each = 0; each < 4; each++)
-                    store(c + (size_t)row * c_row + (size_t)(column + each) * c_column, sum[i] + j + each,
-                          bias ? bias + column + each : bias, lesser(1, n - column - each), add);
+            float *to = c + (size_t)row * c_row + (size_t)column * c_column;
+            store(to, c_column, sum[i] + j, bias ? bias + column : bias, n - column, add);
         }
     }
 }

@@ -18,6 +18,8 @@
 #define ACROSS (COLUMNS / WIDE)
 #define THREADS (ROWS / TALL * ACROSS)
 #define INSIDE __device__ __forceinline__
+#undef BLOCK_KERNEL // two blocks a multiprocessor, or waiting for memory is not hidden
+#define BLOCK_KERNEL extern "C" __global__ void __launch_bounds__(256, 2)
 
 struct alignas(16) Slice {
     float left[DEPTH][ROWS + 4];
@@ -70,7 +72,7 @@ INLINE void four(float *to, const float *from) {
 
 // sum[i][j] += sum over the depth of left[row i] right[column j]
 INLINE void multiply(const Slice &slice, float (*sum)[WIDE]) {
-    #pragma unroll
+    #pragma unroll 8
     for (int d = 0; d < DEPTH; d++) {
         float a[TALL], b[WIDE];
         #pragma unroll
@@ -92,19 +94,19 @@ INLINE float row_sum(const Slice &slice) {
     return sum;
 }
 
-// Four numbers, or as many as there are, to one row of memory: finished, or added to what is there.
-INLINE void store(float *to, const float *sum, const float *bias, int left, bool add) {
+// Four numbers, or as many as there are, `step` apart in memory: finished, or added to what is there.
+INLINE void store(float *to, int step, const float *sum, const float *bias, int left, bool add) {
     float made[4];
     #pragma unroll
     for (int j = 0; j < 4; j++)
         if (j < left) {
             float whole = sum[j] + (bias ? bias[j] : 0.0f);
-            made[j] = add ? to[j] + whole : FINISH(whole);
+            made[j] = add ? to[(size_t)j * step] + whole : FINISH(whole);
         }
-    if (left >= 4 && (size_t)to % 16 == 0)
+    if (left >= 4 && step == 1 && (size_t)to % 16 == 0)
         *(float4 *)to = float4{made[0], made[1], made[2], made[3]};
     else
         #pragma unroll
         for (int j = 0; j < 4; j++)
-            if (j < left) to[j] = made[j];
+            if (j < left) to[(size_t)j * step] = made[j];
 }

@@ -1,0 +1,168 @@
+"""What a GPU would be given compiles: all kernels, and all texts that nets, layers and solvers make; no device is needed."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from dltrain.engine import Engine
+from dltrain.errors import DataError
+from dltrain.memory import Memory
+from dltrain.net import Net
+from dltrain.ops.cuda import Cuda, compiler
+from dltrain.ops.cuda.runner import OnHost
+from dltrain.ops.cuda.texts import files, kernels_of, text_of
+from dltrain.program import Program
+from dltrain.registry import LAYERS, SOLVERS
+from dltrain.tensor import Shape
+from dltrain.wiring import Line
+from tests import zoo
+from tests.ops.test_cuda_layers import EXAM
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+NAMES = sorted(path.stem for path in zoo.CONFIGS.glob("*.yaml"))
+DEFINED = re.compile(r"^#define \w+ .+$", re.MULTILINE)
+TILED = ("gemm", "gather")  # kernels whose sums must stay in registers
+
+needs_nvrtc = pytest.mark.skipif(not compiler.is_there(), reason=compiler.MISSING)
+
+
+class Recorder:
+    """A device with addresses and no memory: it launches nothing, and notes which texts it is asked for."""
+
+    name, arch, processors = "a notebook", "", 132
+
+    def __init__(self) -> None:
+        self.top, self.place = 1 << 20, ""
+        self.texts: dict[str, str] = {}  # text -> who asked for it first
+
+    def alloc(self, size: int) -> tuple[int, object]:
+        self.top += -(-size // 256) * 256 + 256
+        return self.top, None
+
+    def function(self, text: str, name: str) -> None:
+        self.texts.setdefault(text, self.place)
+
+    def free_bytes(self) -> int:
+        return 0  # not known
+
+    def flag(self) -> None: ...
+
+    def nothing(self, *args: Any) -> None: ...
+
+    upload = download = copy = clear = pinned = send = raise_flag = wait_for = launch = capture = synchronize = close = nothing
+
+
+def on_host(program: Program) -> set[str]:
+    """The ops that no kernel does."""
+    return {kernel.call.op.name for segment in program.segments for kernel in segment[0] if isinstance(kernel, OnHost)}
+
+
+@pytest.fixture(scope="module")
+def asked() -> dict[str, str]:
+    """Every text that a net of configs/, a layer of the catalogue or a solver needs, and who."""
+    recorder = Recorder()
+    for name in NAMES:
+        recorder.place = f"configs/{name}.yaml"
+        bind_net(name, recorder)
+    for row in EXAM.ROWS:
+        recorder.place = f"a row of {row.id}"
+        for train in (True, False):
+            bind_layer(*row.values, recorder, train)
+    for name in SOLVERS:
+        recorder.place = f"the solver {name}"
+        bind_solver(name, recorder)
+    return recorder.texts
+
+
+def bind_net(name: str, recorder: Any) -> None:
+    """Its train step and its test pass, at the batch size that it says."""
+    try:
+        config = zoo.read(name)
+    except DataError:  # its shapes hang on data that are not here
+        return
+    engine, size = Engine(config.net, Cuda(recorder), config.solver), config.feed.batch_size("train")
+    engine.program(config.net.graph("test", (size,)))
+    step = engine.program(config.net.graph("train", (size,)), update=True)
+    assert on_host(step) == set(), f"{name}: a step waits for the host"
+
+
+def bind_layer(layer: Any, shapes: Any, recorder: Any, train: bool) -> None:
+    cuda = Cuda(recorder)
+    chain = EXAM.Chain(layer, EXAM.whole(shapes), cuda, train, fast=True)
+    memory = Memory(chain.store, cuda)
+    memory.reserve(chain.plan.arena)
+    Program(chain.plan, cuda, memory)
+
+
+def bind_solver(name: str, recorder: Any) -> None:
+    lines = [Line("ip", LAYERS["InnerProduct"](num_output=3)), Line("loss", LAYERS["EuclideanLoss"](), ["ip", "label"])]
+    net = Net(lines, {"data": Shape((4,)), "label": Shape((3,))})
+    solver = SOLVERS[name](base_lr=0.1, weight_decay=0.1, max_norm=1.0, clip_weights=1.0)
+    Engine(net, Cuda(recorder), solver).program(net.graph("train", (2,)), update=True)
+
+
+def unlike(texts: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """The texts in which a line, or two definitions together, are that no text before them has: the others differ in nothing new."""
+    seen: set[object] = {line for file in files() for line in text_of(file).splitlines()}
+    for text, place in texts.items():
+        kernel = kernels_of(text)[0].name
+        parts = {*text.splitlines(), *((kernel, *pair) for pair in combinations(DEFINED.findall(text), 2))}
+        if not parts <= seen:
+            seen |= parts
+            yield text, place
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("file", files())
+def test_a_file_of_kernels_compiles(file: str, arch: str) -> None:
+    made = compiler.compiled(text_of(file), arch)
+    assert {kernel.name for kernel in kernels_of(text_of(file))} <= set(stacks(made))
+
+
+@needs_nvrtc
+def test_what_nets_and_layers_and_solvers_make_compiles(asked: dict[str, str]) -> None:
+    wrong = []
+    for text, place in unlike(asked):
+        try:
+            made = compiler.compiled(text, "sm_90")
+        except RuntimeError as error:
+            wrong.append(f"{place}: {error}")
+            continue
+        spilt = [f"{name} {size}" for name, size in stacks(made).items() if name in TILED and size]
+        wrong += [f"{place}: bytes of a thread's sums lie outside its registers: {', '.join(spilt)}"] if spilt else []
+    assert not wrong, "\n".join(wrong)
+
+
+def test_texts_of_all_kinds_are_asked_for(asked: dict[str, str]) -> None:
+    """So that the test above looks at what it says."""
+    kernels = {kernel.name for text in asked for kernel in kernels_of(text)}
+    assert {"map", "point", "move", "gemm", "gather", "lstm", "lrn", "embed"} <= kernels
+    assert sum("KERNEL move(float *w" in text for text in asked) >= len(SOLVERS) - 2  # some are a rule in other words
+    assert "configs/alexnet.yaml" in asked.values()
+
+
+# --- what a cubin says of its kernels ---
+def stacks(cubin: bytes) -> dict[str, int]:
+    """The bytes of a thread's stack by kernel, from the notes of an ELF file."""
+    (heads,), (size, count, of_names) = struct.unpack_from("<Q", cubin, 40), struct.unpack_from("<HHH", cubin, 58)
+    sections = [struct.unpack_from("<IIQQQQ", cubin, heads + size * number) for number in range(count)]
+    found = {word(cubin, sections[of_names][4] + name): cubin[at : at + length] for name, _, _, _, at, length in sections}
+    notes, symbols, made, at = found[".nv.info"], found[".symtab"], dict[str, int](), 0
+    while at < len(notes):
+        form, kind, length = struct.unpack_from("<BBH", notes, at)
+        if (form, kind) == (4, 0x11):  # a symbol, and the size of its frame
+            symbol, bytes_of_stack = struct.unpack_from("<II", notes, at + 4)
+            made[word(found[".strtab"], *struct.unpack_from("<I", symbols, 24 * symbol))] = bytes_of_stack
+        at += 4 + (length if form == 4 else 0)
+    return made
+
+
+def word(raw: bytes, at: int) -> str:
+    return raw[at : raw.index(b"\0", at)].decode()
