@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BeforeValidator, WithJsonSchema
 
+from dltrain.data.absent import Sizes
 from dltrain.errors import DataError, Refusal, did_you_mean
-from dltrain.fields import Count, listed
-from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source
-
-ANY = "any"
-
-
-def sizes(value: Any) -> Any:
-    """3, or [3, 224, 224], or [3, any, any]"""
-    made = tuple(ANY_SIZE if size == ANY else size for size in listed(value))
-    if any(
-        not isinstance(size, int) or isinstance(size, bool) or (size < 1 and size != ANY_SIZE) for size in made
-    ) or -1 in listed(value):
-        raise ValueError(f"cannot be {value!r}; write sizes from 1 on, such as [3, 224, 224], or any where it differs")
-    return made
-
-
-_COUNT: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": ANY}]}
-_SIZES = {"anyOf": [*_COUNT["anyOf"], {"type": "array", "items": _COUNT}]}
-Sizes = Annotated[tuple[int, ...], BeforeValidator(sizes), WithJsonSchema(_SIZES)]
+from dltrain.fields import Count
+from dltrain.source import Arrays, Shape, Source, source
 
 
 @source("blank")

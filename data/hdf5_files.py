@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import BeforeValidator, WithJsonSchema
 
+from dltrain.data.absent import Absent
 from dltrain.data.arrays import LEAST, MOST
 from dltrain.data.hdf5_parts import Part, Tops, listed_files, opened
-from dltrain.errors import DataError
-from dltrain.fields import listed, one_or_more, some
-from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source, varies
+from dltrain.errors import DataError, did_you_mean
+from dltrain.fields import Count, listed, one_or_more, some
+from dltrain.source import ANY_SIZE, Arrays, Shape, source, varies
 
 Files = Annotated[tuple[str, ...], BeforeValidator(some), one_or_more({"type": "string"})]
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -29,13 +31,15 @@ def topped(value: Any) -> Any:
 
 
 @source("hdf5")
-class Hdf5Files(Source):
+class Hdf5Files(Absent):
     """The datasets of HDF5 files; axis 0 is the sample.  Files stay on the disk, whatever their size.
 
     file: F.h5, [F.h5, G.h5] or L.txt     everything is train; several files are one after another; a text file lists files, a
                                           line each, as Caffe has it, relative to it
     train, val, test                      own splits, each as above, alike in their fields
     tops: [data, label]                   which datasets, or {data: group/x, label: group/y}; unsaid, all at the top of the file
+    classes: {words: 5000}                these fields are whole numbers below that, however they are stored
+    shapes: {data: [3, 8, 8], label: []}  counts only while a file is missing: the net can then be built all the same
 
     The data are the dataset "data", or else the first.  Floats and small integers of several numbers a sample become float;
     integers of one number a sample, wide ones (32 or 64 bits) and all of a "label" become index.  A file of dltrain data convert
@@ -49,18 +53,25 @@ class Hdf5Files(Source):
     val: Files | None = None
     test: Files | None = None
     tops: Annotated[dict[str, str], BeforeValidator(topped), WithJsonSchema(_TOPS)] | None = None
+    classes: dict[str, Count] = field(default_factory=dict)
 
-    def open(self) -> None:
+    def said(self) -> dict[str, tuple[str, ...]]:
+        """The files of each split, as they are written."""
         said = {split: files for split in ("train", "val", "test") if (files := getattr(self, split)) is not None}
         if (self.file is None) == ("train" not in said) or (self.file is not None and said):
             raise DataError("hdf5: needs file: F.h5, or train: F.h5 with val and test beside it; not both, and one of them")
-        named = {"train": self.file} if self.file is not None else said
-        paths = {split: listed_files(files) for split, files in named.items()}
+        return {"train": self.file} if self.file is not None else said
+
+    def promised(self) -> dict[str, Shape]:
+        return self.promise((file for files in self.said().values() for file in files), self.classes)
+
+    def open(self) -> None:
+        paths = {split: listed_files(files) for split, files in self.said().items()}
         tops: Tops | None = self.tops
         count = sum(map(len, paths.values()))
         self.parts = [opened(path, tops, count) for files in paths.values() for path in files]
         self.starts = np.cumsum([0, *(part.count for part in self.parts)])
-        self.classes, self.names = {}, {}
+        self.names = {}
         self.settle()
         ends = np.cumsum([0, *(len(files) for files in paths.values())])
         self.splits = {
@@ -74,6 +85,9 @@ class Hdf5Files(Source):
     def settle(self) -> None:
         """The fields, in which all files must be alike."""
         first = self.parts[0]
+        for name in self.classes:
+            if name not in first.fields:
+                raise DataError(f"hdf5: classes: there is no field '{name}'; {did_you_mean(name, first.fields)}")
         names = sorted(first.fields, key=lambda name: name != "data")  # a stable order: the others stay as they are
         self.fields = {name: self.shape(name) for name in names}
         for part in self.parts:
@@ -83,7 +97,7 @@ class Hdf5Files(Source):
                     has, other = ("no such dataset" if each is None else str(each) for each in (two, one))
                     raise DataError(f"{part.path}: '{name}' is {has} a sample, and {other} in {first.path}; files must be alike")
             if part.about is not None:
-                self.classes, self.names = part.about.classes, part.about.names
+                self.classes, self.names = part.about.classes | self.classes, part.about.names
 
     def shape(self, name: str) -> Shape:
         """A field's shape and type, by all the files."""
@@ -91,7 +105,8 @@ class Hdf5Files(Source):
         if said:
             return said[0]
         shape = self.parts[0].fields[name]
-        label = name == "label" and shape in ((), (1,))
+        counted = name in self.classes
+        label = (name == "label" or counted) and shape in ((), (1,))
         if label:  # a label of N x 1 loses its idle axis
             shape = Shape(())
             for part in self.parts:

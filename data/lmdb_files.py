@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dltrain.data import manifest, records
+from dltrain.data.absent import Absent
 from dltrain.data.datum import Datum, data_ends, parse
 from dltrain.data.lmdb_pages import Pages
 from dltrain.data.manifest import Manifest
 from dltrain.errors import DataError
-from dltrain.source import ANY_SIZE, Arrays, Shape, Source, source, varies
+from dltrain.source import ANY_SIZE, Arrays, Shape, source, varies
 
 FIRST = 64  # bytes of a record in which all that stands before its picture lies
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # of encoded pictures
@@ -33,7 +34,7 @@ class Store:
 
 
 @source("lmdb")
-class LmdbFiles(Source):
+class LmdbFiles(Absent):
     """Databases of Datum records (Caffe's), or of what dltrain data convert writes; samples in the order of their keys.
 
     file: F.lmdb             everything is train; one of our own has its fields, splits and names with it
@@ -43,7 +44,8 @@ class LmdbFiles(Source):
             stays as it is stored (Caffe's convert_imageset stores BGR)
     label   the Datum's whole number
 
-    `sizes` says whether pictures are alike or differ in size; unsaid, 64 records evenly over the database tell.
+    `sizes` says whether pictures are alike or differ in size; unsaid, 64 records evenly over the database tell.  `shapes`,
+    {data: [3, 256, 256], label: []}, counts only while a database is missing: the net can then be built all the same.
     """
 
     paths: ClassVar[tuple[str, ...]] = ("file", "train", "val", "test")
@@ -55,26 +57,34 @@ class LmdbFiles(Source):
     color: Literal["rgb", "bgr", "grey"] = "rgb"
     sizes: Literal["alike", "differ"] | None = None
 
-    def open(self) -> None:
+    def said(self) -> dict[str, str]:
+        """The database of each split."""
         said = {split: path for split in ("train", "val", "test") if (path := getattr(self, split)) is not None}
         if (self.file is None) == ("train" not in said) or (self.file is not None and said):
             raise DataError("lmdb: needs file: F.lmdb, or train: F.lmdb with val and test beside it; not both, and one of them")
-        self.stores = [opened(path) for path in ([self.file] if self.file is not None else said.values())]
+        return said if self.file is None else {"train": self.file}
+
+    def promised(self) -> dict[str, Shape]:
+        return self.promise(self.said().values(), ("label",))
+
+    def open(self) -> None:
+        said = self.said()
+        self.stores = [opened(path) for path in said.values()]
         self.starts = np.cumsum([0, *(store.count for store in self.stores)])
         self.classes, self.names = {}, {}
-        found = [self.shapes(store) for store in self.stores]
+        found = [self.found(store) for store in self.stores]
         for store, fields in zip(self.stores, found):
             if (ours := written(fields)) != (first := written(found[0])):
                 raise DataError(f"{store.path}: has {ours}, and {self.stores[0].path} {first}; splits must be alike")
         self.fields = found[0]
-        self.splits = {split: np.arange(*self.starts[at : at + 2]) for at, split in enumerate(said or ("train",))}
+        self.splits = {split: np.arange(*self.starts[at : at + 2]) for at, split in enumerate(said)}
         for store in self.stores[::-1]:
             if store.about is not None:
                 self.classes, self.names = store.about.classes, store.about.names
         if self.file is not None and (about := self.stores[0].about) is not None:
             about.hand_to(self)
 
-    def shapes(self, store: Store) -> dict[str, Shape]:
+    def found(self, store: Store) -> dict[str, Shape]:
         """The fields of a database: as its manifest says, or as some of its records are."""
         if store.about is not None:
             return store.about.fields
@@ -115,6 +125,16 @@ class LmdbFiles(Source):
         for name, array in made.items():
             self.fit(store, number, name, array.shape)
         return made
+
+    def load(self, path: Path) -> Arrays:
+        """A picture as Caffe's databases hold theirs: grey where they have one channel, blue first where `color` is bgr."""
+        from dltrain.data.image import read_image
+
+        first = next(iter(self.fields))
+        grey = self.color == "grey" or self.fields[first][:1] == (1,)
+        x = read_image(path, "grey" if grey else "rgb")
+        ours = any(store.about is not None for store in getattr(self, "stores", ()))
+        return {first: x[::-1] if self.color == "bgr" and not grey and not ours else x}
 
     def datum(self, store: Store, number: int, wanted: Collection[str]) -> Arrays:
         """The wanted fields of Caffe's message; the label without reading the picture."""

@@ -11,9 +11,9 @@ from dltrain import saving
 from dltrain.apply import recalled
 from dltrain.config import Config
 from dltrain.console import Console
+from dltrain.devices import backend
 from dltrain.engine import Engine
 from dltrain.errors import ConfigError, DataError, SnapshotError
-from dltrain.launch import engine_of
 from dltrain.marks import load as load_text
 from dltrain.recall import Memory, recall
 from dltrain.run import Run
@@ -25,7 +25,7 @@ from dltrain.weights import load
 
 @dataclass
 class Trained:
-    """A config, an engine with the weights in it, and the file they are from (None: there are none, all are first values)."""
+    """A config, an engine with the weights in it, and the file they are from (None: there are none, all are 0)."""
 
     config: Config
     engine: Engine
@@ -49,7 +49,7 @@ def trained(path: str, weights: str | None, settings: tuple[str, ...], console: 
     files = (weights,) if weights is not None else config.weights.file if taken is None and config.weights is not None else ()
     if taken is None and not files and need:
         raise ConfigError(f"{path}: has no weights; give the folder of a run (runs/NAME), or --weights FILE")
-    engine = engine_of(config, "cpu", with_solver=False)
+    engine = Engine(config.net, backend("cpu", config.engine.threads, config.engine.precision))  # first values are of no use
     made = Trained(config, engine, taken[0] if taken else Path(files[-1]) if files else None, at_hand)
     source = config.feed.source
     made.names = memory.names if memory is not None else getattr(source, "names", {})

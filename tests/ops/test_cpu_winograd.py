@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from dltrain.ops.cpu import convolution, ways
+from dltrain.ops.cpu import convolution, fewer, ways
 from dltrain.ops.cpu.convolution import Geometry, Pool
 from dltrain.ops.cpu.fewer import size_of_tiles
 from dltrain.ops.cpu.tiled import suits
@@ -21,8 +21,8 @@ from dltrain.ops.window import Window
 BOUND = {0: 1e-5, 2: 1e-5, 4: 1e-4}  # of the largest value
 
 
-def forced(m: int) -> Any:
-    """All convolutions by tiles, with F(m x m, 3 x 3) where the channels are whole vectors."""
+def forced(m: int, little: bool = False) -> Any:
+    """All convolutions by tiles, with F(m x m, 3 x 3) where the channels are whole vectors; `little` memory, if need be."""
 
     def choose(geometry: Geometry, x_shape: Any, w_shape: Any, way: str) -> int:
         whole = w_shape[3] % LANES == 0 and w_shape[0] // geometry.group % LANES == 0
@@ -30,7 +30,13 @@ def forced(m: int) -> Any:
         return m if whole and fits else 0
 
     ways.ways_of.cache_clear()
-    return patch.multiple(ways, size_of_tiles=choose), patch.multiple(convolution, suits=lambda *shapes: True)
+    few = patch.multiple(fewer, HELD=0 if little else fewer.HELD)
+    return patch.multiple(ways, size_of_tiles=choose), patch.multiple(convolution, suits=lambda *shapes: True), few
+
+
+def scratch_for(x: Any, w: Any, geometry: Geometry, pool: Pool | None, wanted: tuple[str, ...]) -> Any:
+    """As much as is asked for, and nothing in it that could be read by mistake."""
+    return np.full(convolution.scratch_size(x.shape, w.shape, geometry, pool, wanted), np.nan, np.float32)
 
 
 def logical(a: Any) -> Any:
@@ -62,12 +68,11 @@ def test_tiles_do_what_the_reference_does(m: int, data: Any) -> None:
     w = rng.standard_normal((o * group, *kernel, c), np.float32)
     b = rng.standard_normal(o * group).astype(np.float32)
     dy = rng.standard_normal((samples, *geometry.plane(*size), o * group), np.float32)
-    chosen, always = forced(m)
-    with chosen, always:
-        scratch = np.full(convolution.scratch_size(x.shape, w.shape, geometry), np.nan, np.float32)
+    chosen, always, few = forced(m, data.draw(some.booleans()))
+    with chosen, always, few:
         y, dx, dw, db = (np.full_like(a, np.nan) for a in (dy, x, w, b))
-        convolution.conv_forward(x, w, b, y, geometry, None, scratch)
-        convolution.conv_backward(x, dy, w, dx, dw, db, geometry, scratch)
+        convolution.conv_forward(x, w, b, y, geometry, None, scratch_for(x, w, geometry, None, ways.FORWARD))
+        convolution.conv_backward(x, dy, w, dx, dw, db, geometry, scratch_for(x, w, geometry, None, ways.BOTH))
     window = Window(kernel, stride, pad, (1, 1), group)
     want = [np.zeros_like(logical(a)) for a in (dy, x, w)]
     plain.conv.function(logical(x), logical(w), b, want[0], window)
@@ -78,35 +83,36 @@ def test_tiles_do_what_the_reference_does(m: int, data: Any) -> None:
     check("db", db, dy.astype(np.float64).sum(axis=(0, 1, 2)), 1e-5)
 
 
+@pytest.mark.parametrize("little", [False, True])
 @pytest.mark.parametrize("m", [0, 2, 4])
-def test_a_sample_is_what_it_is_whoever_its_neighbours_are(m: int) -> None:
+def test_a_sample_is_what_it_is_whoever_its_neighbours_are(m: int, little: bool) -> None:
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((70, 6, 5, 16), np.float32), rng.standard_normal((32, 3, 3, 16), np.float32)
+    x, w = rng.standard_normal((70, 6, 5, 16), np.float32), rng.standard_normal((48, 3, 3, 16), np.float32)
     geometry = Geometry((3, 3), (1, 1), (1, 1))
     made = []
-    chosen, always = forced(m)
-    with chosen, always:
+    chosen, always, few = forced(m, little)
+    with chosen, always, few:
         for part in (x, x[3:], x[:5]):
-            y = np.empty((len(part), 6, 5, 32), np.float32)
-            scratch = np.full(convolution.scratch_size(part.shape, w.shape, geometry), np.nan, np.float32)
-            convolution.conv_forward(part, w, None, y, geometry, None, scratch)
+            y = np.empty((len(part), 6, 5, 48), np.float32)
+            convolution.conv_forward(part, w, None, y, geometry, None, scratch_for(part, w, geometry, None, ways.FORWARD))
             made.append(y)
     np.testing.assert_array_equal(made[0][3:], made[1])
     np.testing.assert_array_equal(made[0][:5], made[2])
 
 
+@pytest.mark.parametrize("little", [False, True])
 @pytest.mark.parametrize("m", [0, 2, 4])
-def test_a_pooled_convolution_and_its_gradient_by_tiles(m: int) -> None:
+def test_a_pooled_convolution_and_its_gradient_by_tiles(m: int, little: bool) -> None:
     rng = np.random.default_rng(1)
     x, w = rng.standard_normal((9, 10, 7, 16), np.float32), rng.standard_normal((16, 3, 3, 16), np.float32)
     geometry, pool = Geometry((3, 3), (1, 1), (1, 1)), Pool((2, 2), (2, 2))
     y, winner = np.empty((9, 5, 4, 16), np.float32), np.empty((9, 5, 4, 16), np.int32)
     b, dy = rng.standard_normal(16).astype(np.float32), rng.standard_normal((9, 5, 4, 16), np.float32)
-    chosen, always = forced(m)
-    with chosen, always:
-        scratch = np.full(convolution.scratch_size(x.shape, w.shape, geometry, pool), np.nan, np.float32)
-        convolution.conv_pool_forward(x, w, b, y, winner, geometry, pool, scratch)
+    chosen, always, few = forced(m, little)
+    with chosen, always, few:
+        convolution.conv_pool_forward(x, w, b, y, winner, geometry, pool, scratch_for(x, w, geometry, pool, ways.FORWARD))
         dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
+        scratch = scratch_for(x, w, geometry, pool, ways.BOTH)
         convolution.conv_pool_backward(x, dy, winner, w, dx, dw, db, geometry, pool, scratch)
     window = Window((3, 3), (1, 1), (1, 1))
     full = np.zeros((9, 16, 10, 7))

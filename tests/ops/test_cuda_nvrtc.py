@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
+from math import prod
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
 
+from dltrain.devices import cores
 from dltrain.engine import Engine
 from dltrain.errors import DataError
 from dltrain.memory import Memory
@@ -27,7 +31,7 @@ from tests.ops.test_cuda_layers import EXAM
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 NAMES = sorted(path.stem for path in zoo.CONFIGS.glob("*.yaml"))
 DEFINED = re.compile(r"^#define \w+ .+$", re.MULTILINE)
-TILED = ("gemm", "gather")  # kernels whose sums must stay in registers
+TILED = ("gemm", "gather", "weights")  # kernels that make products
 
 needs_nvrtc = pytest.mark.skipif(not compiler.is_there(), reason=compiler.MISSING)
 
@@ -103,41 +107,54 @@ def bind_layer(layer: Any, shapes: Any, recorder: Any, train: bool) -> None:
 def bind_solver(name: str, recorder: Any) -> None:
     lines = [Line("ip", LAYERS["InnerProduct"](num_output=3)), Line("loss", LAYERS["EuclideanLoss"](), ["ip", "label"])]
     net = Net(lines, {"data": Shape((4,)), "label": Shape((3,))})
-    solver = SOLVERS[name](base_lr=0.1, weight_decay=0.1, max_norm=1.0, clip_weights=1.0)
+    keys = {"window": 3} if name == "WindowedAdaGrad" else {}
+    solver = SOLVERS[name](base_lr=0.1, weight_decay=0.1, max_norm=1.0, clip_weights=1.0, **keys)
     Engine(net, Cuda(recorder), solver).program(net.graph("train", (2,)), update=True)
 
 
-def unlike(texts: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """The texts in which a line, or two definitions together, are that no text before them has: the others differ in nothing new."""
+def unlike(texts: dict[str, str]) -> Iterator[str]:
+    """The texts with a line, or two definitions together, that no text before them has."""
     seen: set[object] = {line for file in files() for line in text_of(file).splitlines()}
-    for text, place in texts.items():
+    for text in texts:
         kernel = kernels_of(text)[0].name
         parts = {*text.splitlines(), *((kernel, *pair) for pair in combinations(DEFINED.findall(text), 2))}
         if not parts <= seen:
             seen |= parts
-            yield text, place
+            yield text
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """NVRTC compiles one text at a time in a process: so several of these."""
+    with ProcessPoolExecutor(min(4, cores()), mp_context=get_context("spawn")) as made:
+        yield made
+
+
+def cubins(pool: ProcessPoolExecutor, texts: list[str], arch: str) -> list[bytes | str]:
+    """What becomes of each text, or what the compiler has against it."""
+    work = [pool.submit(compiler.compiled, text, arch) for text in texts]
+    return [str(each.exception()) if each.exception() else each.result() for each in work]
 
 
 @needs_nvrtc
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("file", files())
-def test_a_file_of_kernels_compiles(file: str, arch: str) -> None:
-    made = compiler.compiled(text_of(file), arch)
-    assert {kernel.name for kernel in kernels_of(text_of(file))} <= set(stacks(made))
+def test_the_files_of_kernels_compile(pool: ProcessPoolExecutor, arch: str) -> None:
+    texts = [text_of(file) for file in files()]
+    made = cubins(pool, texts, arch)
+    assert not [cubin for cubin in made if isinstance(cubin, str)]
+    for text, cubin in zip(texts, made, strict=True):
+        assert {kernel.name for kernel in kernels_of(text)} <= set(stacks(cubin))
 
 
 @needs_nvrtc
-def test_what_nets_and_layers_and_solvers_make_compiles(asked: dict[str, str]) -> None:
-    wrong = []
-    for text, place in unlike(asked):
-        try:
-            made = compiler.compiled(text, "sm_90")
-        except RuntimeError as error:
-            wrong.append(f"{place}: {error}")
-            continue
-        spilt = [f"{name} {size}" for name, size in stacks(made).items() if name in TILED and size]
-        wrong += [f"{place}: bytes of a thread's sums lie outside its registers: {', '.join(spilt)}"] if spilt else []
-    assert not wrong, "\n".join(wrong)
+def test_what_nets_and_layers_and_solvers_make_compiles(pool: ProcessPoolExecutor, asked: dict[str, str]) -> None:
+    """The sums of tiles stay in registers: a stack that could hold them would."""
+    texts = list(unlike(asked))
+    for text, cubin in zip(texts, cubins(pool, texts, "sm_90"), strict=True):
+        assert isinstance(cubin, bytes), f"{asked[text]}: {cubin}"
+        sums = 4 * prod(int(size) for size in re.findall(r"^#define (?:TALL|WIDE) (\d+)", text, re.MULTILINE)[:2])
+        large = {name: size for name, size in stacks(cubin).items() if name in TILED and size >= sums}
+        assert not large, f"{asked[text]}: {sums} bytes of sums, and stacks of {large}"
 
 
 def test_texts_of_all_kinds_are_asked_for(asked: dict[str, str]) -> None:

@@ -92,7 +92,9 @@ def taken_in(files: list[Path], folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("names", SETS, ids=[names[-1] for names in SETS])
-def test_import_export_import_gives_the_same_net_and_the_same_weights(names: tuple[str, ...], tmp_path: Path, capsys: Any) -> None:
+def test_import_export_import_gives_the_same_net_and_the_same_weights(
+    names: tuple[str, ...], tmp_path: Path, capsys: Any
+) -> None:
     given = []
     for name in names:  # with narrow layers where theirs are wide, for speed
         text = (FIXTURES / f"{name}.prototxt").read_text()
@@ -195,7 +197,13 @@ LINES = """
 
 def test_a_net_of_each_kind_of_line(said: Any) -> None:
     told = said(LINES)
-    assert told["files"] == ["solver.prototxt", "net_train_test.prototxt", "deploy.prototxt", "net.caffemodel", "net.caffemodel.h5"]
+    assert told["files"] == [
+        "solver.prototxt",
+        "net_train_test.prototxt",
+        "deploy.prototxt",
+        "net.caffemodel",
+        "net.caffemodel.h5",
+    ]
     assert list(map(line, layers(phase="TRAIN"))) == [
         "Input data:  -> data label", "Convolution conv: data -> conv", "BatchNorm bn: conv -> bn", "Scale bn_scale: bn -> bn",
         "ReLU relu: bn -> relu", "Dropout drop: relu -> drop", "InnerProduct ip: drop -> ip", "SoftmaxWithLoss loss: ip label -> loss",
@@ -206,7 +214,10 @@ def test_a_net_of_each_kind_of_line(said: Any) -> None:
         "ReLU relu: bn -> relu", "InnerProduct ip: relu -> ip",
     ]  # fmt: skip
     known = {layer["name"]: layer for layer in layers()}
-    assert [dict(spec.fields) for spec in known["ip"].all("param")] == [{"lr_mult": [10.0]}, {"lr_mult": [1.0], "decay_mult": [0.0]}]
+    assert [dict(spec.fields) for spec in known["ip"].all("param")] == [
+        {"lr_mult": [10.0]},
+        {"lr_mult": [1.0], "decay_mult": [0.0]},
+    ]
     assert known["ip"]["inner_product_param"]["weight_filler"].fields == {"type": ["gaussian"], "std": [0.01]}
     assert known["bn_scale"]["scale_param"].fields == {"bias_term": [True]} and known["loss"].all("loss_weight") == [2.0]
     assert known["bn"].all("param") == [] and known["bn"]["batch_norm_param"].fields == {"eps": [1e-3]}
@@ -264,7 +275,10 @@ solver: {type: Adam, base_lr: 0.1, momentum: 0.9, lr_policy: {type: multistep, g
 def test_a_folder_s_name_in_a_name_leaves_hdf5_out(said: Any) -> None:
     text = "  - {name: half, type: InnerProduct, repeat: 2, num_output: 3}\n  - {name: loss, type: SoftmaxWithLoss, bottom: [half, label]}\n"
     told = said(text)
-    assert "net.caffemodel.h5" not in told["files"] and dict(read_weights(Path("out/net.caffemodel"))).keys() == {"half/1", "half/2"}
+    assert "net.caffemodel.h5" not in told["files"] and dict(read_weights(Path("out/net.caffemodel"))).keys() == {
+        "half/1",
+        "half/2",
+    }
     assert "there is no net.caffemodel.h5: Caffe finds no layer in HDF5 that has a / in its name" in told["notes"]
 
 
@@ -290,7 +304,12 @@ def test_lists_of_pictures_with_their_steps(said: Any, tmp_path: Path) -> None:
     train, test = (next(layer for layer in layers(phase=phase) if layer["type"] == "ImageData") for phase in ("TRAIN", "TEST"))
     assert train["image_data_param"].fields == {"source": [str(tmp_path / "train.txt")], "batch_size": [4], "shuffle": [True],
                                                 "new_height": [8], "new_width": [7]}  # fmt: skip
-    assert train["transform_param"].fields == {"scale": [0.5], "mirror": [True], "crop_size": [6], "mean_value": [30.0, 200.0, 10.0]}
+    assert train["transform_param"].fields == {
+        "scale": [0.5],
+        "mirror": [True],
+        "crop_size": [6],
+        "mean_value": [30.0, 200.0, 10.0],
+    }
     assert "mirror" not in test["transform_param"] and test["transform_param"].all("mean_value") == [30.0, 200.0, 10.0]
     told = said(LINES, data=data.replace("{channels: [2, 1, 0]}, ", ""))
     words = r"data: pictures in red, green, blue \(Caffe's are blue, green, red: add the step \{channels: \[2, 1, 0\]\}\)"
@@ -366,7 +385,9 @@ def test_a_solver_that_caffe_has_not(said: Any, solver: str, words: str) -> None
 
 
 def test_a_transposed_share_is_refused(said: Any) -> None:
-    with pytest.raises(ConfigError, match=r"layer 'back' \(InnerProduct\): Caffe shares no matrix transposed, as weight of in.weight"):
+    with pytest.raises(
+        ConfigError, match=r"layer 'back' \(InnerProduct\): Caffe shares no matrix transposed, as weight of in.weight"
+    ):
         said("""
   - {name: in, type: InnerProduct, num_output: 4}
   - {name: back, type: InnerProduct, num_output: 72, param: {weight: {share: in.weight, transpose: true}}}
@@ -377,7 +398,9 @@ def test_a_transposed_share_is_refused(said: Any) -> None:
 
 def test_files_that_are_there_stay(said: Any) -> None:
     said(LINES)
-    with pytest.raises(ConfigError, match="out/solver.prototxt: is there already; choose another folder with -o DIR, or overwrite"):
+    with pytest.raises(
+        ConfigError, match="out/solver.prototxt: is there already; choose another folder with -o DIR, or overwrite"
+    ):
         said(LINES, force=False)
 
 
@@ -390,5 +413,7 @@ def test_a_folder_that_cannot_be_made(said: Any) -> None:
 def test_the_command(said: Any) -> None:
     said(LINES)
     made = CliRunner().invoke(cli, ["export", "caffe", "net.yaml", "-o", "other", "--weights", "w.h5"], catch_exceptions=False)
-    assert made.exit_code == 0 and "other: solver.prototxt, net_train_test.prototxt, deploy.prototxt, net.caffemodel" in made.output
+    assert (
+        made.exit_code == 0 and "other: solver.prototxt, net_train_test.prototxt, deploy.prototxt, net.caffemodel" in made.output
+    )
     assert "note: data: Caffe reads no blank: data, label are Input layers" in made.output

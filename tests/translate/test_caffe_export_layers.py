@@ -112,7 +112,9 @@ def test_a_layer_of_the_catalogue_s_exam_comes_back_or_is_refused(name: str) -> 
 @pytest.mark.parametrize("name", OURS)
 def test_a_layer_that_caffe_has_not_is_refused(name: str) -> None:
     for keys, shapes in BOTTOMS[name]:
-        with pytest.raises(Lacking, match="Caffe 1.0 has no such layer" + (", though forks of it have" if name in FORKS else "$")):
+        with pytest.raises(
+            Lacking, match="Caffe 1.0 has no such layer" + (", though forks of it have" if name in FORKS else "$")
+        ):
             said(LAYERS[name](**keys), shaped(shapes))
 
 
@@ -154,12 +156,27 @@ def test_what_caffe_says_by_another_layer() -> None:
     assert settings(LAYERS["DummyData"](shape=(4,)), []) == 'type: "DummyData" dummy_data_param { shape { dim: 4 } }'
     assert settings(LAYERS["Input"](shape=(4,)), []) == 'type: "Input" input_param { shape { dim: 4 } }'
     assert settings(LAYERS["Input"](shape=(4,)), [(2, 4)]) == 'type: "Split"' == settings(LAYERS["Split"](tops=3), [(2, 4)])
-    assert settings(LAYERS["Eltwise"](operation="sub"), [(2, 3)] * 3) == 'type: "Eltwise" eltwise_param { coeff: 1 coeff: -1 coeff: -1 }'
+    assert (
+        settings(LAYERS["Eltwise"](operation="sub"), [(2, 3)] * 3)
+        == 'type: "Eltwise" eltwise_param { coeff: 1 coeff: -1 coeff: -1 }'
+    )
     with pytest.raises(Lacking, match="Caffe's has no bottom"):
         said(LAYERS["Constant"](value=0.5), shaped([(2, 3)]))
 
 
 def test_every_type_of_the_catalogue_has_been_looked_at() -> None:
     assert {*CAFFES, *OURS, *ELSEWHERE} == set(LAYERS) and {name for name, _, _ in ROWS} <= set(CAFFES)
-    plain = {"AbsVal", "BNLL", "BatchReindex", "Bias", "Filter", "Im2col", "MultinomialLogisticLoss", "Power", "Sigmoid", "Silence", "TanH"}
+    plain = {
+        "AbsVal",
+        "BNLL",
+        "BatchReindex",
+        "Bias",
+        "Filter",
+        "Im2col",
+        "MultinomialLogisticLoss",
+        "Power",
+        "Sigmoid",
+        "Silence",
+        "TanH",
+    }
     assert set(CAFFES) - {name for name, _, _ in ROWS} == plain

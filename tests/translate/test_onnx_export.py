@@ -211,6 +211,14 @@ def test_without_onnxruntime_nothing_is_compared(
     assert "not compared with onnxruntime, which is not there: pip install onnxruntime" in capsys.readouterr().err
 
 
+def test_a_net_that_gives_nan_is_not_compared(at: Path, said: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(bare(), "r+") as file:
+        file["data/conv/0"][...] = np.nan
+    assert said(weights="weights.h5")["compared"] is None
+    export("runs/marks", "net.onnx", "weights.h5", (), 17, None, (), Console())
+    assert "not compared with onnxruntime: on 16 samples of test the net gives no finite number" in capsys.readouterr().err
+
+
 def test_without_onnx_one_line_says_so(at: Path, said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(DataError, match=r"onnx is missing, which writes these files: pip install 'dltrain\[onnx\]'"):

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from dltrain.ops.cpu.convolution import Geometry
 
 TILES = 64  # of a chunk, if there are enough images
-MANY = 256  # of a chunk where the weights fill the cache by themselves
-LARGE = 1 << 15  # weights of one place of a tile from which that is so
-HELD = 1 << 21  # transformed weights that a worker may hold; beyond that it transforms them block by block, for each chunk anew
+MANY = 128  # of a chunk where the weights fill the cache by themselves
+LARGE = 5 << 12  # weights of one place of a tile from which that is so
+HELD = 1 << 20  # transformed weights that a worker may hold; beyond that it transforms them block by block, for each chunk anew
+SUMS = 5 << 19  # sums of the gradient that a worker may hold for the larger tiles: each chunk goes over all of them
 
 PLAIN = {True: 9.2, False: 12.0}  # what the plain way costs for each product of an output, by whether vectors come in pairs
 CHANGE = {2: 210, 4: 700}  # what the transforms of a tile cost, for each channel of x and of y
@@ -46,7 +47,7 @@ def size_of_tiles(geometry: Geometry, x_shape: Sizes, w_shape: Sizes, way: str) 
         return 0
     costs = {0: (PLAIN[min(C, outputs) > LANES] * prod(plane) + WEIGHTS[way][0] / SAMPLES) * C * outputs}
     for m in (2, 4):
-        if way == "gradient" and (m + 2) ** 2 * C * O > 2 * HELD:  # it cannot be made block by block
+        if way == "gradient" and m == 4 and (m + 2) ** 2 * C * O > SUMS:
             continue
         tiles = prod(-(-size // m) for size in (x_shape[1:3] if way == "backward" else plane))
         products = (m + 2) ** 2 * C * outputs * (ADDING if way == "gradient" else 1)

@@ -16,6 +16,7 @@ def carve(scratch: Any, sizes: list[int]) -> list[Any]:
     for size in sizes:
         parts.append(scratch[at : at + size])
         at += -(-size // LINE) * LINE
+    assert at <= len(scratch), "the scratch is too small, and kernels check no bounds"
     return parts
 
 

@@ -22,6 +22,7 @@ from dltrain.ops.cuda.driver import Replay
 from dltrain.ops.cuda.texts import KERNELS, kernels_of
 
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-x", "c++", "-ffp-contract=off", "-w")
+CHECKS = "alignment,bounds,shift,integer-divide-by-zero,signed-integer-overflow,null"
 FOLDER = "emulated"
 
 
@@ -89,6 +90,12 @@ class Emulator:
     def close(self) -> None: ...
 
 
+def flags() -> tuple[str, ...]:
+    """With $DLTRAIN_EMULATE_CHECKED a kernel that reads across a border of its type, or counts wrongly, ends the process."""
+    checked = bool(os.environ.get("DLTRAIN_EMULATE_CHECKED"))
+    return (*FLAGS, f"-fsanitize={CHECKS}", "-fno-sanitize-recover=all") if checked else FLAGS
+
+
 @cache
 def library(text: str) -> ctypes.CDLL:
     """The shared library of a text, kept on disk by its digest."""
@@ -98,7 +105,7 @@ def library(text: str) -> ctypes.CDLL:
     head = (KERNELS / "emulator.h").read_text()
     exports = "".join(f"FOR_LAUNCH({kernel.name}, {'true' if kernel.meets else 'false'})\n" for kernel in kernels_of(text))
     whole = f"{head}\n{text}\n{exports}"
-    digest = hashlib.sha256(" ".join((whole, compiler, *FLAGS)).encode()).hexdigest()[:20]
+    digest = hashlib.sha256(" ".join((whole, compiler, *flags())).encode()).hexdigest()[:20]
     path = folder(FOLDER) / f"{digest}.so"
     if not path.is_file():
         path = write(path, built(compiler, whole))
@@ -110,7 +117,7 @@ def built(compiler: str, text: str) -> bytes:
         source, made = Path(scratch) / "kernel.cpp", Path(scratch) / "kernel.so"
         source.write_text(text)
         done = subprocess.run(
-            [compiler, *FLAGS, str(source), "-o", str(made)], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
+            [compiler, *flags(), str(source), "-o", str(made)], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
         )
         if done.returncode:
             raise RuntimeError(f"a kernel does not compile:\n{done.stderr[:4000]}")

@@ -11,7 +11,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __restrict__ __restrict
-#define __shared__ static
+#define __shared__ static __attribute__((section("shared_memory")))
 #define __constant__ static const
 #define __launch_bounds__(...)
 
@@ -22,18 +22,24 @@ struct alignas(16) float4 {
     float x, y, z, w;
 };
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
+extern "C" __attribute__((weak, visibility("hidden"))) char __start_shared_memory[], __stop_shared_memory[]; // the linker's names
 
 namespace emulator {
 const int MOST = 1024, STACK = 128 << 10;
 static ucontext_t home, fiber[MOST];
 static char *stacks = nullptr;
 static bool done[MOST];
-static int now, living, arrived, generation, moved;
+static int now, living, arrived, generation, moved, site;
 static bool backwards; // the last thread and the last block first: what depends on the order shows
 
-static void wait() {
+static void wait(int line) {
     int mine = generation;
     moved = 1;
+    if (arrived && line != site) {
+        fprintf(stderr, "threads of a block are at the barriers of lines %d and %d\n", site, line);
+        abort();
+    }
+    site = line;
     if (++arrived == living) {
         arrived = 0;
         generation++;
@@ -67,6 +73,7 @@ static void meet(int threads) {
     if (!stacks) stacks = (char *)malloc((size_t)MOST * STACK);
     living = threads;
     arrived = 0;
+    if (__start_shared_memory) memset(__start_shared_memory, 0xff, __stop_shared_memory - __start_shared_memory); // all NaN
     for (int t = 0; t < threads; t++) {
         done[t] = false;
         getcontext(&fiber[t]);
@@ -127,11 +134,12 @@ template <class... A> static void run(void (*kernel)(A...), const unsigned *shap
 }
 } // namespace emulator
 
-static inline void __syncthreads() {
-    emulator::wait();
+static inline void barrier(int line) {
+    emulator::wait(line);
     threadIdx = emulator::index(emulator::now);
 }
-static inline void __syncwarp(unsigned = 0xffffffffu) { __syncthreads(); }
+#define __syncthreads() barrier(__LINE__)
+#define __syncwarp() barrier(__LINE__)
 static inline float __ldg(const float *p) { return *p; }
 static inline int __float_as_int(float x) {
     int y;

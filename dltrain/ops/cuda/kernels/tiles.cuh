@@ -14,7 +14,7 @@
 #ifndef FINISH // what becomes of a sum
 #define FINISH(value) (value)
 #endif
-#define DEPTH 16
+#define DEPTH (TALL * WIDE > 32 ? 8 : 16) // what is fetched ahead shares the registers with the sums
 #define ACROSS (COLUMNS / WIDE)
 #define THREADS (ROWS / TALL * ACROSS)
 #define INSIDE __device__ __forceinline__
@@ -70,9 +70,11 @@ INLINE void four(float *to, const float *from) {
     to[3] = read.w;
 }
 
+static const int AT_ONCE = TALL * WIDE > 32 ? 2 : 8; // steps, so that the registers are enough
+
 // sum[i][j] += sum over the depth of left[row i] right[column j]
 INLINE void multiply(const Slice &slice, float (*sum)[WIDE]) {
-    #pragma unroll 8
+    #pragma unroll AT_ONCE
     for (int d = 0; d < DEPTH; d++) {
         float a[TALL], b[WIDE];
         #pragma unroll

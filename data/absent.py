@@ -1,0 +1,46 @@
+"""What a source of files says of samples that are not here: enough to build, show and deploy a net without them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from dltrain.fields import listed
+from dltrain.source import ANY_SIZE, Shape, Source
+
+ANY = "any"
+
+
+def sizes(value: Any) -> Any:
+    """3, or [3, 224, 224], or [3, any, any]"""
+    made = tuple(ANY_SIZE if size == ANY else size for size in listed(value))
+    if any(
+        not isinstance(size, int) or isinstance(size, bool) or (size < 1 and size != ANY_SIZE) for size in made
+    ) or -1 in listed(value):
+        raise ValueError(f"cannot be {value!r}; write sizes from 1 on, such as [3, 224, 224], or any where it differs")
+    return made
+
+
+_COUNT: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": ANY}]}
+_SIZES = {"anyOf": [*_COUNT["anyOf"], {"type": "array", "items": _COUNT}]}
+Sizes = Annotated[tuple[int, ...], BeforeValidator(sizes), WithJsonSchema(_SIZES)]
+
+
+@dataclass(kw_only=True)
+class Absent(Source):
+    """Files that need not be there for the net to be built.
+
+    shapes    {data: [3, 256, 256], label: []}: each field without the batch, the data first; counts only while a file is missing
+    """
+
+    shapes: dict[str, Sizes] = field(default_factory=dict)
+
+    def promise(self, files: Iterable[str], whole: Collection[str]) -> dict[str, Shape]:
+        """The fields by `shapes`, some of them whole numbers; {} where all files are there to tell."""
+        if not self.shapes or all(map(os.path.exists, files)):
+            return {}
+        return {name: Shape(each, "index" if name in whole else "float") for name, each in self.shapes.items()}
