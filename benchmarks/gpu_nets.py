@@ -85,28 +85,35 @@ MODULES = (  # input, 1x1, 3x3 reduced, 3x3, 5x5 reduced, 5x5, pooled
 )  # fmt: skip
 
 
-def googlenet(nn: Any) -> Any:
-    """With both auxiliary heads: the net returns three tables of scores."""
+def conv(nn: Any, below: int, width: int, size: int = 1) -> Any:
+    return nn.Sequential(nn.Conv2d(below, width, size, padding=size // 2), nn.ReLU())
+
+
+def module(nn: Any, below: int, one: int, three_in: int, three: int, five_in: int, five: int, pooled: int) -> Any:
+    """Four ways side by side."""
     import torch
 
-    def conv(below: int, width: int, size: int = 1, **keys: int) -> Any:
-        return nn.Sequential(nn.Conv2d(below, width, size, padding=size // 2, **keys), nn.ReLU())
-
     class Module(nn.Module):  # type: ignore[misc]
-        def __init__(self, below: int, one: int, three_in: int, three: int, five_in: int, five: int, pooled: int) -> None:
+        def __init__(self) -> None:
             super().__init__()
             self.ways = nn.ModuleList([
-                conv(below, one), nn.Sequential(conv(below, three_in), conv(three_in, three, 3)),
-                nn.Sequential(conv(below, five_in), conv(five_in, five, 5)),
-                nn.Sequential(nn.MaxPool2d(3, 1, 1), conv(below, pooled)),
+                conv(nn, below, one), nn.Sequential(conv(nn, below, three_in), conv(nn, three_in, three, 3)),
+                nn.Sequential(conv(nn, below, five_in), conv(nn, five_in, five, 5)),
+                nn.Sequential(nn.MaxPool2d(3, 1, 1), conv(nn, below, pooled)),
             ])  # fmt: skip
 
         def forward(self, x: Any) -> Any:
             return torch.cat([way(x) for way in self.ways], 1)
 
+    return Module()
+
+
+def googlenet(nn: Any) -> Any:
+    """With both auxiliary heads: the net returns three tables of scores."""
+
     def head(below: int) -> Any:
-        return nn.Sequential(nn.AvgPool2d(5, 3, ceil_mode=True), conv(below, 128), nn.Flatten(), nn.Linear(2048, 1024), nn.ReLU(),
-                             nn.Dropout(0.7), nn.Linear(1024, 1000))  # fmt: skip
+        return nn.Sequential(nn.AvgPool2d(5, 3, ceil_mode=True), conv(nn, below, 128), nn.Flatten(), nn.Linear(2048, 1024),
+                             nn.ReLU(), nn.Dropout(0.7), nn.Linear(1024, 1000))  # fmt: skip
 
     def pool() -> Any:
         return nn.MaxPool2d(3, 2, ceil_mode=True)
@@ -114,10 +121,9 @@ def googlenet(nn: Any) -> Any:
     class GoogLeNet(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            parts = [Module(*sizes) for sizes in MODULES]
-            lrn = nn.LocalResponseNorm(5, 1e-4, 0.75, 1)
+            parts, lrn = [module(nn, *sizes) for sizes in MODULES], nn.LocalResponseNorm(5, 1e-4, 0.75, 1)
             self.stem = nn.Sequential(
-                nn.Conv2d(3, 64, 7, 2, 3), nn.ReLU(), pool(), lrn, conv(64, 64), conv(64, 192, 3),
+                nn.Conv2d(3, 64, 7, 2, 3), nn.ReLU(), pool(), lrn, conv(nn, 64, 64), conv(nn, 64, 192, 3),
                 nn.LocalResponseNorm(5, 1e-4, 0.75, 1), pool(), parts[0], parts[1], pool(), parts[2],
             )  # fmt: skip
             self.middle, self.top = nn.Sequential(*parts[3:6]), nn.Sequential(parts[6], pool(), parts[7], parts[8])
@@ -152,7 +158,8 @@ ALL = ("eager", "captured", "compile", "reduce-overhead")
 NETS = {
     "lenet": GpuNet("LeNet, batch 64", "configs/lenet_mnist.yaml", lenet, (1, 28, 28), 64, 10, ("data.batch_size=64",),
                     {"tf32": 0.028, "fp32": 0.034}, modes=ALL),
-    "alexnet": GpuNet("AlexNet, batch 256", "configs/alexnet.yaml", alexnet, (3, 227, 227), 256, settings=("data.batch_size=256",),
+    "alexnet": GpuNet("AlexNet, batch 256", "configs/alexnet.yaml", alexnet, (3, 227, 227), 256,
+                      settings=("data.batch_size=256",),
                       limits={"tf32": 4.1, "fp32": 20.7}),
     "vgg16": GpuNet("VGG-16, batch 64", "configs/vgg_d.yaml", vgg16, (3, 224, 224), 64, settings=("data.batch_size=64",),
                     limits={"tf32": 17.8, "fp32": 112.0}),

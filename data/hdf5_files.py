@@ -78,9 +78,9 @@ class Hdf5Files(Absent):
             split: np.arange(self.starts[ends[number]], self.starts[ends[number + 1]]) for number, split in enumerate(paths)
         }
         if len(self.parts) == 1 and self.file is not None and (about := self.parts[0].about) is not None:
-            fields = self.fields  # those of tops alone
+            fields, classes = self.fields, self.classes  # those of tops alone
             about.hand_to(self)
-            self.fields = fields
+            self.fields, self.classes = fields, classes
 
     def settle(self) -> None:
         """The fields, in which all files must be alike."""
@@ -107,7 +107,7 @@ class Hdf5Files(Absent):
         shape = self.parts[0].fields[name]
         counted = name in self.classes
         label = (name == "label" or counted) and shape in ((), (1,))
-        if label:  # a label of N x 1 loses its idle axis
+        if label:  # one of N x 1 loses its idle axis
             shape = Shape(())
             for part in self.parts:
                 if part.fields.get(name) == (1,):
@@ -116,10 +116,12 @@ class Hdf5Files(Absent):
         kinds = {dataset.dtype.kind for dataset in datasets}
         integer = kinds <= set("biu")
         wide = max(dataset.dtype.itemsize for dataset in datasets) >= 4
-        if integer and (not shape or name == "label" or wide) or (label and all(map(is_whole, datasets))):
+        if integer and (not shape or name == "label" or wide) or ((label or counted) and all(map(is_whole, datasets))):
             for part in self.parts:
                 within(part, name)
             return Shape(shape, "index")
+        if counted:
+            raise DataError(f"hdf5: classes: '{name}' has numbers that are not whole; leave it out of classes")
         return shape
 
     def __len__(self) -> int:

@@ -27,21 +27,32 @@ def trained(
     taken = run.weights() if run is not None and weights is None else None
     saved = saving.transforms(taken[1]) if taken else recalled(weights)
     config = configs.read(run.config if run else path, settings, need_solver=False, saved=saved)
-    files = (weights,) if weights is not None else config.weights.file if taken is None and config.weights is not None else ()
-    if taken is None and not files:
-        raise ConfigError(f"{path}: has no weights; give the folder of a run (runs/NAME), or --weights FILE")
+    files = weights_of(path, config, weights) if taken is None else ()
     if split not in config.feed.splits:
         raise ConfigError(f"--split {split}: there is no such split; {did_you_mean(split, config.feed.splits)}")
     config.feed.note = console.note
     engine = engine_of(config, device, with_solver=False)
     if taken is None:
-        try:
-            load_weights(engine, tuple(files))  # by the names of layers: from any file of weights
-        except ConfigError as error:
-            raise SnapshotError(f"{files[-1]}: belongs to another net: {error}") from None
+        fill(engine, files)
         return config, engine, Path(files[-1])
     saving.load(*taken, engine, weights_only=True)
     return config, engine, taken[0]
+
+
+def weights_of(path: str, config: Config, weights: str | None) -> tuple[str, ...]:
+    """The file of weights that was named, else those of the config; never none."""
+    files = (weights,) if weights is not None else config.weights.file if config.weights is not None else ()
+    if not files:
+        raise ConfigError(f"{path}: has no weights; give the folder of a run (runs/NAME), or --weights FILE")
+    return files
+
+
+def fill(engine: Engine, files: tuple[str, ...]) -> None:
+    """Weights by the names of layers, from any files of weights."""
+    try:
+        load_weights(engine, files)
+    except ConfigError as error:
+        raise SnapshotError(f"{files[-1]}: belongs to another net: {error}") from None
 
 
 def recalled(weights: str | None) -> Any:

@@ -15,7 +15,7 @@ from dltrain.errors import ConfigError, did_you_mean, nearest
 from dltrain.expand import Expansion
 from dltrain.feed import Feed
 from dltrain.fields import Moving, Span, moving
-from dltrain.lines import read_lines, read_rules, unused_rules
+from dltrain.lines import anchor_lines, read_lines, read_rules, unused_rules
 from dltrain.marks import Document, Key, load
 from dltrain.net import Net
 from dltrain.overlay import lay_over
@@ -131,6 +131,8 @@ def prepare(document: Document, settings: tuple[str, ...]) -> dict[str, Any]:
     if "data" in document.value:
         document.value["data"] = worked(document, "data", names)
     anchor(document)
+    for section in ("net", "blocks"):
+        anchor_lines(document, document.value.get(section), (section,), names)
     return names
 
 

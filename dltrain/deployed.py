@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dltrain import catalogue, saving, snapshot  # noqa: F401  the catalogue fills the registries
+from dltrain import catalogue, saving  # noqa: F401  the catalogue fills the registries
 from dltrain import config as configs
+from dltrain.apply import fill, recalled, weights_of
+from dltrain.config import Config
 from dltrain.data.image import read_image
 from dltrain.data.npy import map_npy
 from dltrain.errors import ConfigError, DataError, Refusal, SnapshotError, did_you_mean
@@ -18,6 +20,7 @@ from dltrain.marks import Document, load
 from dltrain.reader import Reader
 from dltrain.recall import Memory, recall
 from dltrain.run import Run
+from dltrain.sketch import fields_of
 from dltrain.source import ANY_SIZE, Arrays, Shape, Source, empty
 from dltrain.supply import Promise
 
@@ -34,7 +37,8 @@ class Deployed:
 
     def __init__(self, path: str, weights: str | None, settings: tuple[str, ...], device: str | None, other: str | None) -> None:
         run = Run.find(Path(path))
-        self.file, saved = trained_weights(path, run, weights)
+        taken = run.weights() if run is not None and weights is None else None
+        computed = saving.transforms(taken[1]) if taken else recalled(weights) or {}
         memory = recall(run.folder) if run else None
         document = load(run.config if run else path)
         said = settings if other is None else (*settings, f"data.source={other}")
@@ -42,10 +46,16 @@ class Deployed:
         self.opened = memory is None or other is not None
         if memory is not None:
             reduce(document)
-        computed = saving.transforms(saved)
         promise = None if memory is None else self.remembered(memory) if other is None else self.completed(memory)
-        config = configs.read(run.config if run else path, said, False, computed, document, promise)
+        try:
+            config = configs.read(run.config if run else path, said, False, computed, document, promise)
+        except DataError as error:
+            if run is not None or other is not None:
+                raise
+            config, promise = self.without_data(path, settings, computed, error), fields_of
         self.feed, self.net = config.feed, config.net
+        files = weights_of(path, config, weights) if taken is None else ()
+        self.file = taken[0] if taken else Path(files[-1])
         lacking = set(self.feed.state()) - set(computed) if promise is not None else set()
         if lacking:
             raise SnapshotError(f"{self.file}: does not hold what data.transform.{min(lacking)} computes over the training "
@@ -55,7 +65,23 @@ class Deployed:
         self.memory = memory or Memory(self.source.fields, getattr(self.source, "classes", {}), getattr(self.source, "names", {}))
         self.first = next(iter(self.memory.fields))
         self.engine = engine_of(config, device, with_solver=False)
-        saving.load(self.file, saved, self.engine, weights_only=True)
+        if taken is not None:
+            saving.load(*taken, self.engine, weights_only=True)
+        else:
+            fill(self.engine, files)
+
+    def without_data(self, path: str, settings: tuple[str, ...], computed: Any, error: DataError) -> Config:
+        """A config whose data are not here, by what its source promises of them; the error where that is nothing."""
+        self.opened = False
+
+        def promise(source: Source) -> dict[str, Shape]:
+            source.fields = fields_of(source)
+            return source.fields
+
+        try:
+            return configs.read(path, settings, False, computed, promise=promise)
+        except DataError:
+            raise error from None
 
     def remembered(self, memory: Memory) -> Promise:
         """A source that is not opened is told what the run remembers of it."""
@@ -136,15 +162,6 @@ class Deployed:
     def close(self) -> None:
         self.feed.close()
         self.engine.close()
-
-
-def trained_weights(path: str, run: Run | None, weights: str | None) -> tuple[Path, snapshot.Snapshot]:
-    """The file of weights that was named, else the best of the run; never random ones."""
-    if weights is not None:
-        return Path(weights), snapshot.read(Path(weights))
-    if run is None:
-        raise ConfigError(f"{path}: has no weights; give the folder of a run (runs/NAME), or --weights FILE")
-    return run.weights()
 
 
 def reduce(document: Document) -> None:

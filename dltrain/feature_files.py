@@ -96,8 +96,15 @@ def read_hdf5(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Any], list
             if node.dtype.kind not in "fiu" or node.external or node.nbytes > installed():
                 raise ValueError(f"'{name}' holds no numbers, or more than this machine has memory for")
             arrays[name] = node[()]
-        words = file[wanted[1].replace("/", "%2F")].attrs.get("names", ())
-        return arrays, [str(word) for word in words]
+        return arrays, named(file[wanted[1].replace("/", "%2F")].attrs)
+
+
+def named(attributes: Any) -> list[str]:
+    """The names of the classes; only as texts of one length: libhdf5 may search a damaged heap for others without end."""
+    known = attributes.get_id("names") if "names" in attributes else None
+    if known is None or known.dtype.kind != "S" or len(known.shape) != 1:
+        return []
+    return [word.decode("utf-8", "replace") for word in attributes["names"].tolist()]
 
 
 # --- npz ---

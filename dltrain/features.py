@@ -84,12 +84,12 @@ def write_h5(path: Path, arrays: dict[str, Any], ids: list[str]) -> None:
 
 
 def name_classes(path: Path, names: dict[str, list[Any]]) -> None:
-    """What the classes of a field are called, as its attribute `names`."""
+    """What the classes of a field are called, as its attribute `names`: texts of one length, which no damaged heap can hide."""
     import h5py
 
     with h5py.File(path, "r+") as file:
         for field, words in names.items():
-            file[field.replace("/", "%2F")].attrs.create("names", [str(word) for word in words], dtype=h5py.string_dtype())
+            file[field.replace("/", "%2F")].attrs["names"] = np.array([str(word).encode() for word in words])
 
 
 def write_npz(path: Path, arrays: dict[str, Any], ids: list[str]) -> None:

@@ -54,8 +54,8 @@ class Ring:
         ops.keep_losses(losses, failed, self.table, self.at)
 
     def taken(self) -> Losses:
-        """After a step has been launched: what it will have lost."""
-        if len(self.waiting) == ROWS:
+        """After a step has been launched: what it will have lost.  The next one may be launched before anybody reads."""
+        if len(self.waiting) == ROWS - 1:
             self.settle()
         self.waiting.append(Losses(self, self.names))
         self.steps += 1

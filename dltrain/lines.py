@@ -8,9 +8,25 @@ from dltrain.checks import check, keys_of, show
 from dltrain.errors import did_you_mean, nearest
 from dltrain.expand import Placed
 from dltrain.marks import Document, Key
+from dltrain.overrides import absolute
 from dltrain.registry import LAYERS
 from dltrain.sections import NOT_YET, LineKeys, ParamKeys
+from dltrain.values import Unworkable, work
 from dltrain.wiring import PHASES, Line, matches
+
+
+def anchor_lines(document: Document, value: Any, path: Key, names: dict[str, Any]) -> None:
+    """Makes the paths of layers absolute, in lines and in the lines of blocks: in a file they are relative to it."""
+    inner = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+    for key, item in inner:
+        anchor_lines(document, item, (*path, key), names)
+    kind = value.get("type") if isinstance(value, dict) else None
+    for key in LAYERS[kind].paths if isinstance(kind, str) and kind in LAYERS else ():
+        if isinstance(value.get(key), str):
+            try:
+                value[key] = absolute(document, work(value[key], path, names), (*path, key))
+            except Unworkable:  # told where the line is read
+                continue
 
 
 def read_lines(document: Document, placed: list[Placed], rules: dict[str, dict[str, Any]]) -> list[Line]:

@@ -92,7 +92,7 @@ def image(snapshot: Snapshot) -> Any:
         file.create_dataset(
             "run", data=np.frombuffer(json.dumps(snapshot.run, sort_keys=True).encode(), np.uint8), track_times=False
         )
-        file.attrs["digest"] = snapshot.digest
+        file.attrs["digest"] = np.bytes_(snapshot.digest)  # of fixed length: libhdf5 may hang on a damaged one of any length
         file.flush()
         return file.id.get_file_image()
 
@@ -120,9 +120,14 @@ def read_attributes(path: Path) -> dict[str, Any]:
         raise SnapshotError(f"{path}: there is no such snapshot")
     try:
         with h5py.File(path, "r") as file:
-            return {name: file.attrs[name] for name in file.attrs}
+            fixed = [name for name in file.attrs if file.attrs.get_id(name).dtype.kind in "iufS"]
+            return {name: told(file.attrs[name]) for name in fixed}
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise damaged(path, error) from None
+
+
+def told(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def read_arrays(path: Path, group: str = "/") -> dict[str, Any]:

@@ -107,7 +107,9 @@ def test_losses_are_read_when_they_are_looked_at(make: Make, config: Config, mon
     batch = config.feed.train_batch_now(0)
     losses = [engine.step([batch], rates) for _ in range(60)]  # more than the ring holds
     (ring,) = engine.rings.values()
-    assert len(ring.waiting) == 60 - 7 * 8
+    assert len(ring.waiting) == 60 - 8 * 7  # the eighth row is the next step's
+    other = make(Cuda(Emulator()))
+    assert [each["loss"] for each in losses[:20]] == [other.step([batch], rates)["loss"] for _ in range(20)]
     means = [np.mean([each["loss"] for each in losses[at : at + 15]]) for at in range(0, 60, 15)]
     assert means == sorted(means, reverse=True)  # each in its place
     assert set(losses[0]) == {"loss"} and "accuracy" not in losses[0] and len(losses[0]) == 1

@@ -16,6 +16,7 @@ M0, M1 = 0xD2511F53, 0xCD9E8D57
 W0, W1 = 0x9E3779B9, 0xBB67AE85
 LOW = np.uint64(0xFFFFFFFF)
 HIGH = np.uint64(32)
+MANY = 1 << 16  # blocks that are worth a compiled loop
 
 Words = np.ndarray[Any, np.dtype[np.uint32]]
 
@@ -39,10 +40,26 @@ def block(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any
 
 def words(key: tuple[int, int], count: int, size: int, start: int = 0) -> Words:
     """`size` 32-bit words of the stream (key, count), from word `start` on."""
-    blocks = np.arange(start // 4, (start + size + 3) // 4, dtype=np.uint64)
-    counter = (blocks & LOW, blocks >> HIGH, np.uint64(count & 0xFFFFFFFF), np.uint64(count >> 32))
-    quads = np.stack(np.broadcast_arrays(*block(counter, key)), axis=-1).astype(np.uint32)
+    first, number = start // 4, (start + size + 3) // 4 - start // 4
+    quads = many_blocks(key, count, first, number) if number >= MANY else few_blocks(key, count, first, number)
     return quads.reshape(-1)[start % 4 : start % 4 + size]
+
+
+def few_blocks(key: tuple[int, int], count: int, first: int, number: int) -> Words:
+    """(number, 4) words from block `first` on, all rounds of all blocks together."""
+    blocks = np.arange(first, first + number, dtype=np.uint64)
+    counter = (blocks & LOW, blocks >> HIGH, np.uint64(count & 0xFFFFFFFF), np.uint64(count >> 32))
+    return np.stack(np.broadcast_arrays(*block(counter, key)), axis=-1).astype(np.uint32)
+
+
+def many_blocks(key: tuple[int, int], count: int, first: int, number: int) -> Words:
+    """The same by a compiled loop, where Numba is there."""
+    try:
+        from dltrain.ops.cpu.words import blocks
+    except ImportError:
+        return few_blocks(key, count, first, number)
+    made: Words = blocks(key, count, first, number)
+    return made
 
 
 def uniform(key: tuple[int, int], count: int, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dltrain.plan.plan import Plan
 
 
+MOST = 32 << 20
+
+
 @dataclass(frozen=True)
 class Access:
     """How workers divide a call.  batch: each does its own samples of the arguments in `own`, and reads the others whole;
@@ -21,6 +24,7 @@ class Access:
     own: frozenset[str] = frozenset()
     samples: int = 0  # how many are divided, in multiples of `step`: two calls divide alike if both are equal
     step: int = 1
+    bytes: int = 0  # what it writes, of a back end that would rather wait than hold much memory at once
 
     def part(self, name: str) -> object:
         """Equal for two calls' arguments if each worker touches the same part of both, None if that cannot be told."""
@@ -52,19 +56,24 @@ class Use:
 
 
 def segment(plan: Plan) -> list[list[Call]]:
-    """A barrier before each call that touches, other than sample by sample, what a call of the open segment touches."""
+    """A barrier before each call that touches, other than sample by sample, what a call of the open segment touches.
+
+    Tensors of one segment cannot lie where others of it lay, so a segment that has written MOST bytes ends, too.
+    """
     segments: list[list[Call]] = []
     touched: dict[Tensor, list[Use]] = {}  # storage -> its uses since the last barrier
+    written = 0
     for number, call in enumerate(plan.calls):
         uses = []
         for mode in ("in", "out", "add", "update"):
             for name, tensor in call.uses(mode):
                 storage, low, high = plan.part(tensor)
                 uses.append((storage, Use(low, high, plan.access[call].part(name), mode != "in")))
-        fresh = not segments or number in (plan.pinned, plan.done)
+        written += plan.access[call].bytes
+        fresh = not segments or number in (plan.pinned, plan.done) or written > MOST
         if fresh or any(use.meets(earlier) for storage, use in uses for earlier in touched.get(storage, ())):
             segments.append([])
-            touched = {}
+            touched, written = {}, plan.access[call].bytes
         segments[-1].append(call)
         for storage, use in uses:
             touched.setdefault(storage, []).append(use)

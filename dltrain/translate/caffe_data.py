@@ -11,7 +11,6 @@ from dltrain.translate.caffe_pieces import Assembly
 from dltrain.translate.caffe_sources import PAIRED, absolute, batch_size, listed, path_of, shuffles, told
 from dltrain.translate.caffe_steps import Side, deployed, steps_of
 from dltrain.translate.names import readable, unique
-from dltrain.translate.yaml_text import flow
 
 KNOWN = {"mnist": "mnist (with val: null)", "cifar10": "cifar10 (with val: null)"}  # sets that have a source of their own
 Sizes = tuple[int, ...] | None
@@ -144,13 +143,23 @@ class Supply:
         files = {split: path_of(layer) for split, layer in layers.items()}
         said = {split: path or files[split] for split, path in found.items()}
         true: Keys = {"type": made.pop("type"), **said, **made}
-        if all(found.values()) and not self.is_level(first):
+        here = all(found.values()) and not self.is_level(first)
+        if true["type"] == "hdf5" and (counted := {name: count for name, count in classes.items()
+                                                   if name in self.fields and not (here and name == "label")}):  # fmt: skip
+            true["classes"] = counted
+        if here:
             return true
         names = ", ".join(dict.fromkeys(name for name in files.values() if name))
         plain = len(self.fields) == 2 and "siamese" not in names
-        known = next((f", or data.source: {ours}" for word, ours in KNOWN.items() if word in names.lower() and plain), "")
-        self.notes.append(f"the data are not here: {names}; where they are, write data.source: {flow(true)}{known}")
-        return blank if all(self.shapes[name] is not None for name in self.fields) else true
+        known = next((f", or write data.source: {ours}" for word, ours in KNOWN.items() if word in names.lower() and plain), "")
+        self.notes.append(f"the data are not here: {names}; put them there, beside this config, or their paths into data.source{known}")
+        if true["type"] == "image_list":  # whose pictures are of any size
+            return true if first["image_data_param"]["new_height"] else blank
+        unknown = [name for name in self.fields if self.shapes[name] is None and name not in classes]
+        if unknown and true["type"] == "hdf5":
+            self.notes.append(f"nothing tells the shape of {', '.join(unknown)}; --shape {unknown[0]}=C,H,W does")
+            return true
+        return true | {"shapes": blank["shapes"]}
 
     def is_level(self, layer: Message) -> bool:
         """Whether a data layer reads a LevelDB."""

@@ -50,7 +50,7 @@ def translated(given: Given, nets: Nets, wish: Wish) -> tuple[Draft, Lines, Side
     supply = Supply(assembly, side, notes)
     supply.shapes |= {name: wish.shapes[name] for name in wish.shapes if name in supply.shapes}
     ends = assembly.wire(supply.names)
-    lines = translate(assembly, [*supply.shapes], nets.deploy is not None and nets.train is not None, notes)
+    lines = translate(assembly, [*supply.shapes], any(one.phase == "deploy" for one in sights), notes)
     draft.net = [*(Part(name, "Input", {"shape": sizes}) for name, sizes in supply.fixed.items()), *lines.parts]
     for phase, theirs, ours in outputs(lines, ends):
         notes.append(f"the output '{theirs}' ({phase}) is the blob {ours} here")

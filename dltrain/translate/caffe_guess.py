@@ -26,7 +26,7 @@ def settle(draft: Draft, supply: Supply, told: Collection[str], deploy: bool, no
         net = sketched(draft)
         for phase in ("deploy", "test", "train"):
             shapes |= net.shapes.get(phase, {}) if net is not None else {}
-        for name in classes if blank["type"] == "blank" else ():
+        for name in classes if "shapes" in blank else ():
             known = supply.shapes.get(name)
             wanted = places_of(draft, name, shapes)
             if wanted is not None and name not in told and (not known or prod(known) == prod(wanted)):
@@ -50,9 +50,9 @@ def guess(draft: Draft, supply: Supply, classes: dict[str, int], notes: list[str
     supply.shapes[first] = supply.shapes[first] if known else usual
     draft.data = supply.section(classes)
     mean = supply.side.arrays.get("mean.npy")
-    if draft.data["source"]["type"] == "blank" and mean is not None:
+    if "shapes" in draft.data["source"] and mean is not None:
         draft.data["source"]["shapes"][first] = list(mean.shape)
-    elif draft.data["source"]["type"] == "blank" and not known:
+    elif "shapes" in draft.data["source"] and not known:
         draft.data["source"]["shapes"][first] = sized(draft, first, usual, notes)
 
 

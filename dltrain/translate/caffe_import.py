@@ -87,7 +87,4 @@ def sides(draft: Draft, side: Side, folder: Path, force: bool) -> list[Path]:
                 f"{path}: cannot be written ({error.strerror or error}); choose another folder with -o DIR"
             ) from None
         made.append(path)
-    for part in draft.net:  # a layer's files are looked for in the working folder, so the whole path is said
-        if part.keys.get("source") in side.arrays:
-            part.keys["source"] = str((folder / part.keys["source"]).absolute())
     return made

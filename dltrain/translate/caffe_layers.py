@@ -214,6 +214,7 @@ KINDS: dict[str, Kind] = {
     "LSTM": Kind("LSTM", "recurrent_param", recurrent, ("state", "cell")),
     "MultinomialLogisticLoss": Kind("MultinomialLogisticLoss"),
     "MVN": Kind("MVN", "mvn_param", plain("normalize_variance", "across_channels", "eps")),
+    "NearestUpsample": Kind("Upsample", "upsample_param", plain("scale")),
     "Parameter": Kind("Parameter", "parameter_param", lambda said, layer: {"shape": dims(said["shape"])}),
     "Permute": Kind("Permute", "permute_param", lambda said, layer: {"order": list(said.all("order"))}),
     "Pooling": Kind("Pooling", "pooling_param", pooling, ("mask",)),
@@ -238,6 +239,7 @@ KINDS: dict[str, Kind] = {
     "TanH": Kind("TanH"),
     "Threshold": Kind("Threshold", "threshold_param", plain("threshold")),
     "Tile": Kind("Tile", "tile_param", plain("axis", "tiles")),
+    "Unpooling": Kind("Unpooling"),
 }  # fmt: skip
 SYNONYMS = {"ConvolutionDepthwise": "Convolution", "DepthwiseConvolution": "Convolution", "SoftmaxLoss": "SoftmaxWithLoss"}
 SOURCES = ("Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "Input", "WindowData", "AnnotatedData")

@@ -98,11 +98,11 @@ def left_out(assembly: Assembly, order: list[int], notes: list[str]) -> list[int
         notes += [f"left out: {pieces[number].where}: {reason(pieces[number], number in unknown)}" for number in idle]
         out |= set(idle)
         kept = [number for number in kept if number not in idle]
-    needed = [pieces[number] for number in unknown if number in kept or not kept]
+    needed = [(number, pieces[number]) for number in unknown if number in kept or not kept]
     if needed:
-        names = ", ".join(piece.where for piece in needed)
-        raise DataError(f"{needed[0].path}: not translated: {names}; others need what they make, and there is no such layer "
-                        "here: take them out of the prototxt, or put layers that are known in their place")  # fmt: skip
+        rows = [f"{piece.path}:{piece.layer.line}: '{piece.theirs}' ({piece.type}): {reason(piece, True)}, and "
+                f"{reader(pieces, number, kept)} needs it" for number, piece in needed]  # fmt: skip
+        raise DataError("\n".join(["not translated; take these layers out of the prototxt, or put known ones in their place:", *rows]))
     if not kept:
         raise DataError(f"{pieces[0].path if pieces else 'the prototxt'}: has no layers besides those that bring in data")
     return kept
@@ -115,6 +115,12 @@ def read_by(pieces: list[Piece], numbers: Iterable[int]) -> set[int]:
 
 def reads_any(piece: Piece, numbers: set[int]) -> bool:
     return any(isinstance(blob, Top) and blob.piece in numbers for blob in piece.bottoms)
+
+
+def reader(pieces: list[Piece], number: int, numbers: list[int]) -> str:
+    """Who reads a piece first."""
+    found = next((one for one in numbers if reads_any(pieces[one], {number})), None)
+    return f"'{pieces[found].theirs}'" if found is not None else "the net"
 
 
 def reason(piece: Piece, unknown: bool) -> str:

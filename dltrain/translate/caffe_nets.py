@@ -13,6 +13,7 @@ from dltrain.caffe.upgrade import upgrade_net, upgrade_solver
 from dltrain.caffe.wire import read_wire
 from dltrain.errors import ConfigError
 from dltrain.translate.caffe_files import Given, Places
+from dltrain.translate.caffe_forks import understood
 from dltrain.translate.caffe_layers import is_source
 from dltrain.translate.caffe_pieces import Sight, sight
 
@@ -43,13 +44,19 @@ class Nets:
     def sights(self, level: int, stages: Collection[str], notes: list[str]) -> list[Sight]:
         """What there is in each phase, the states of the solver applied; a phase without data is none."""
         found = []
+        for theirs in {id(one): one for one in (self.train, self.test, self.deploy) if one is not None}.values():
+            understood(theirs.net, notes)
         train, test = self.train or self.test or self.deploy, self.test or self.train or self.deploy
         for phase, one, field in (("train", train, "train_state"), ("test", test, "test_state")):
             if one is not None:
                 told = self.solver.all(field)[0] if self.solver is not None and self.solver.all(field) else Message("NetState")
-                found.append(sight(phase, str(one.path), one.net, level or int(told["level"]), {*stages, *told.all("stage")}))
+                said = {*stages, *map(str, told.all("stage"))} or usual_stage(one.net, phase)
+                found.append(sight(phase, str(one.path), one.net, level or int(told["level"]), said))
         if self.deploy is not None and self.deploy is not train:
             found.append(sight("deploy", str(self.deploy.path), self.deploy.net, level, stages))
+        elif train is not None and not stages and usual_stage(train.net, "deploy"):
+            one = sight("deploy", str(train.path), train.net, level, {"deploy"})
+            found += [one] if any(map(is_source, one.layers)) else []
         fed = [one for one in found if any(map(is_source, one.layers))]
         notes += [
             f"{Path(one.path).name}: has no data layer in phase {one.phase}, which is left out"
@@ -57,6 +64,13 @@ class Nets:
             if fed and one not in fed
         ]
         return fed or found
+
+
+def usual_stage(net: Message, phase: str) -> set[str]:
+    """The stage for a phase where nobody asks for one: train, val and deploy, as DIGITS has them, if the net has rules for it."""
+    stage = {"train": "train", "test": "val", "deploy": "deploy"}[phase]
+    rules = [rule for layer in net.all("layer") for name in ("include", "exclude") for rule in layer.all(name)]
+    return {stage} & {str(name) for rule in rules for word in ("stage", "not_stage") for name in rule.all(word)}
 
 
 def nowhere(nets: Nets, sights: list[Sight]) -> list[str]:
@@ -132,7 +146,9 @@ def inside_weights(given: Given) -> list[Theirs]:
 def in_order(nets: list[Theirs], solver: Message | None) -> tuple[Theirs, Theirs]:
     """(the one that trains, the one that tests)"""
     tests = [Path(str(name)).name for name in solver.all("test_net")] if solver is not None else []
-    score = [one.path.name in tests or any(word in one.path.stem.lower() for word in ("test", "val")) for one in nets]
+    stems = [one.path.stem.lower() for one in nets]
+    score = [one.path.name in tests or ("train" not in stem and any(word in stem for word in ("test", "val")))
+             for one, stem in zip(nets, stems)]  # fmt: skip
     if score == [True, False]:
         return nets[1], nets[0]
     return nets[0], nets[1]

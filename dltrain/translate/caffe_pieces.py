@@ -75,6 +75,7 @@ class Sight:
     phase: str
     path: str
     layers: list[Message]
+    left: list[Message]  # those that its rules leave out
 
 
 def sight(phase: str, path: str, net: Message, level: int, stages: Collection[str]) -> Sight:
@@ -83,7 +84,7 @@ def sight(phase: str, path: str, net: Message, level: int, stages: Collection[st
     own = net["state"]
     both = {*stages, *map(str, own.all("stage"))}
     kept = [layer for layer in net.all("layer") if keeps(layer, theirs, level or int(own["level"]), both)]
-    return Sight(phase, path, kept)
+    return Sight(phase, path, kept, [layer for layer in net.all("layer") if not any(layer is one for one in kept)])
 
 
 class Assembly:
@@ -94,6 +95,7 @@ class Assembly:
         self.pieces: list[Piece] = []
         self.order: dict[str, list[int]] = {}
         self.sources: dict[str, list[Message]] = {}
+        self.left = {one.phase: one.left for one in sights}
         self.made: dict[int, int] = {}  # id of a message -> its piece
         for one in sights:
             self.sources[one.phase] = sources_of(one.layers)
@@ -144,7 +146,7 @@ class Assembly:
                 blobs |= dict(zip(map(str, layer.all("top")), map(Field, fields[id(layer)])))
             for number in order:
                 piece = self.pieces[number]
-                piece.reads[phase] = [self.found(piece, str(name), blobs) for name in piece.layer.all("bottom")]
+                piece.reads[phase] = [self.found(piece, str(name), blobs, phase) for name in piece.layer.all("bottom")]
                 tops = [str(top) for top in piece.layer.all("top")]
                 if piece.passes and piece.reads[phase]:
                     blobs |= dict.fromkeys(tops, piece.reads[phase][0])
@@ -155,11 +157,16 @@ class Assembly:
             self.settle(self.pieces[number])
         return ends
 
-    @staticmethod
-    def found(piece: Piece, name: str, blobs: dict[str, Blob]) -> Blob:
-        if name not in blobs:
-            raise DataError(f"{piece.path}: {piece.where} reads the blob '{name}', which no layer above it makes")
-        return blobs[name]
+    def found(self, piece: Piece, name: str, blobs: dict[str, Blob], phase: str) -> Blob:
+        if name in blobs:
+            return blobs[name]
+        words = f"{piece.path}: {piece.where} reads the blob '{name}', which no layer above it makes"
+        maker = next((layer for layer in self.left[phase] if name in layer.all("top")), None)
+        if maker is not None:
+            stages = dict.fromkeys(str(stage) for rule in maker.all("include") for stage in rule.all("stage"))
+            way_out = f"; {' '.join(f'--stage {stage}' for stage in stages)} lets it in" if stages else ""
+            words += f" in phase {phase}: the rules of '{maker['name']}' (line {maker.line}) keep it out{way_out}"
+        raise DataError(words)
 
     def sequence(self) -> list[int]:
         """All pieces in one order: that of the first phase, those of others behind what stands before them there."""

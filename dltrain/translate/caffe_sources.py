@@ -68,5 +68,6 @@ def listed(path: Path, places: Places) -> list[str]:
 
 
 def batches(layer: Message) -> set[int]:
-    """The batch sizes that a data layer has."""
-    return {size for size in (batch_size(layer), *(shape[0] for shape in told(layer) if shape)) if size}
+    """The batch sizes that a data layer has; that of its first top where it tells shapes, for others may have none."""
+    shapes = told(layer)[:1] if layer["type"] == "Input" else told(layer)
+    return {size for size in (batch_size(layer), *(shape[0] for shape in shapes if shape)) if size}

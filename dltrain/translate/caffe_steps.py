@@ -62,7 +62,8 @@ def sized(layer: Message, side: Side) -> Steps:
     if layer["type"] != "ImageData":
         return []
     height, width = int(said["new_height"]), int(said["new_width"])
-    if not (height and width) and not layer["transform_param"]["crop_size"]:
+    whole = not layer["transform_param"]["crop_size"] or "mean_file" in layer["transform_param"]
+    if not (height and width) and whole:
         height, width = first_size(layer, side)
     made: Steps = [{"resize": height if height == width else [height, width]}] if height and width else []
     return made + ([{"channels": [2, 1, 0]}] if said["is_color"] else [])

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from dltrain.ops.cuda import Cuda
+from dltrain.ops.cuda import Cuda, direct
 from dltrain.ops.cuda.emulator import Emulator
 from dltrain.ops.cuda.fusion import fuse
 from dltrain.ops.cuda.tiles import DEPTH, TILES, Tile, cut_of, cuts, named
+from dltrain.ops.cuda.tuning import Given
 from dltrain.ops.formula import formula
 from dltrain.ops.signature import OPS, Call
 from dltrain.ops.window import Window
@@ -60,6 +61,50 @@ def test_an_activation_is_done_behind_the_sum_of_all_parts(cuda: Cuda) -> None:
     for tile in TILES[3:]:
         with forced(tile, 4):
             compare(cuda, "conv_elementwise", Case({"x": x, "w": w, "b": b, "y": Shape((1, 3, 4, 4)), "window": window, **act}))
+
+
+def directly(number: int) -> Any:
+    """Every convolution that can be done so is done by the direct kernel, in the variant of this number."""
+
+    def first(cuda: Cuda, what: str, given: Given, outs: Any, ways: dict[str, Any], versions: str) -> Any:
+        way = ways["direct"]
+        variants = [f"{band}x{outs}" for band in (1, 3, 4) for outs in (8, 16)]
+        return way.bind(variants[number], given)
+
+    return patch("dltrain.ops.cuda.convolution.chosen", first)
+
+
+@pytest.mark.parametrize(("channels", "outs", "window"), [
+    (1, 20, Window((5, 5), (1, 1), (0, 0))), (3, 9, Window((3, 2), (2, 1), (1, 2), (1, 2))), (20, 12, Window((2, 2), (1, 1), (1, 1))),
+])  # fmt: skip
+def test_small_images_directly(cuda: Cuda, channels: int, outs: int, window: Window) -> None:
+    """Bands that do and do not divide the image, strips that hang over its channels."""
+    rng = np.random.default_rng(0)
+    x, w, b = real(rng, (3, channels, 8, 7)), real(rng, (outs, channels, *window.kernel)), real(rng, (outs,))
+    dy = real(rng, (3, outs, *window.convolved((8, 7))))
+    act = {"formula": formula(half), "constants": (0.25,)}
+    for number in (0, 3, 5):
+        with directly(number):
+            compare(cuda, "conv", Case({"x": x, "w": w, "b": None, "y": Shape(dy.shape), "window": window}))
+            compare(cuda, "conv_elementwise", Case({"x": x, "w": w, "b": b, "y": Shape(dy.shape), "window": window, **act}))
+            if window.stride == (1, 1):
+                compare(cuda, "conv_dx", Case({"w": w, "dy": dy, "dx": Shape(x.shape), "window": window}))
+
+
+def test_what_a_block_can_keep(cuda: Cuda) -> None:
+    def way(size: int, channels: int, outs: int, window: Window, turned: bool = False) -> Any:
+        x, y = (cuda.alloc(0, np.float32) for _ in range(2))
+        x.sizes, y.sizes = (64, size, size, channels), (64, *window.convolved((size, size)), outs)
+        return direct.ways(cuda, window, {"x": x, "y": y}, turned, None).get("direct")
+
+    lenet = way(12, 20, 50, Window((5, 5), (1, 1), (0, 0)))
+    assert lenet.keeps(8, 16) == 4 * 20 * (25 * 16 + 144)
+    assert 1 <= len(lenet.offers()) <= direct.MOST_OFFERS
+    with pytest.raises(RuntimeError, match="8x64 is too much for a block"):
+        lenet.bind("8x64", {})
+    assert way(56, 256, 256, Window((3, 3), (1, 1), (1, 1))) is None
+    assert way(12, 20, 50, Window((5, 5), (1, 1), (0, 0), (), 2)) is None
+    assert way(12, 20, 50, Window((5, 5), (2, 2), (0, 0)), turned=True) is None
 
 
 @FEW
@@ -142,9 +187,9 @@ def forced(tile: Tile, parts: int) -> Any:
     return patch("dltrain.ops.cuda.tiles.cuts", made)
 
 
-@pytest.mark.parametrize("channels", [3, 8])
-@pytest.mark.parametrize("tile", TILES, ids=str)
+@pytest.mark.parametrize(("tile", "channels"), [*((tile, 8) for tile in TILES), (TILES[0], 3), (TILES[-1], 3)])
 def test_every_tile(cuda: Cuda, tile: Tile, channels: int) -> None:
+    """Read in fours, and, of three channels, one by one."""
     rng = np.random.default_rng(0)
     window = Window((3, 2), (2, 1), (1, 1), (1, 2), 1)
     x = real(rng, (5, channels, 9, 8))

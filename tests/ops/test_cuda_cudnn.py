@@ -13,7 +13,7 @@ import pytest
 
 from dltrain.errors import OutOfMemory
 from dltrain.ops.backend import Kernel
-from dltrain.ops.cuda import Cuda, cublas, cudnn, tiles, tuning
+from dltrain.ops.cuda import Cuda, cublas, cudnn, direct, tiles, tuning
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.cudnn import Graph
 from dltrain.ops.cuda.device import Device
@@ -243,6 +243,7 @@ def test_convolutions_and_products_are_measured_over_their_tiles(feigned: Cuda, 
     global TAKEN
     TAKEN = None
     monkeypatch.setattr(tiles, "MOST_OFFERS", 2)
+    monkeypatch.setattr(direct, "MOST_OFFERS", 1)
     rng = np.random.default_rng(0)
     x, w, dy = real(rng, (2, 3, 6, 6)), real(rng, (5, 3, 3, 3)), real(rng, (2, 5, 4, 4))
     window = Window((3, 3), (1, 1), (0, 0))
@@ -252,7 +253,7 @@ def test_convolutions_and_products_are_measured_over_their_tiles(feigned: Cuda, 
     noted = {**tuning.ledger(feigned, "no cuDNN").read(), **tuning.ledger(feigned, "no cuBLAS").read()}
     assert sorted(key.split()[0] for key in noted) == ["conv", "conv_dw", "gemm"]
     assert {name.split(":")[0] for name in noted.values()} == {"tiles"}
-    assert feigned.driver.trials == 6  # type: ignore[attr-defined]  # two cuts of each
+    assert feigned.driver.trials == 7  # type: ignore[attr-defined]  # two cuts of each, and one convolution directly
 
 
 def test_which_activation_is_relu() -> None:

@@ -14,10 +14,11 @@ from dltrain.ops.cuda import Cuda
 from dltrain.ops.cuda.emulator import Emulator
 from dltrain.ops.cuda.recurrent import recurrent
 from dltrain.ops.cuda.runner import OnHost
+from dltrain.ops.cuda.steps import FEW
 from dltrain.ops.signature import Call
 from dltrain.tensor import Shape
 from tests.ops.emulated import OnDevice, compare
-from tests.ops.test_cpu_ops import Args, Case, Draw, call_of, real, sequence, sequence_grad
+from tests.ops.test_cpu_ops import NOTES, Args, Case, Draw, call_of, compute, real, sequence, sequence_grad
 from tests.ops.test_cpu_sequences import trained
 
 
@@ -126,10 +127,46 @@ def test_a_long_sequence_takes_no_more_scratch_memory_for_its_products() -> None
     sizes = []
     for steps in (2, 50):
         cuda = Cuda(Wide())
-        launches = recurrent(*held(cuda, plain_call("rnn_tanh", 1, steps, 1, 512)), cuda)
+        launches = recurrent(*held(cuda, plain_call("rnn_tanh", 1, steps, 1, FEW + 1)), cuda)
         assert len(launches) > 3 * steps  # a product, the joining of its parts, a cell
-        sizes.append(cuda.scratch_top - 4 * 512 * steps)  # what is made of x has a place for each step
+        sizes.append(cuda.scratch_top - spread(4 * (FEW + 1) * steps))  # what is made of x
     assert sizes[0] == sizes[1]
+
+
+def spread(size: int) -> int:
+    """Bytes as they are handed out."""
+    return -(-size // 256) * 256
+
+
+def back_of(args: Args, made: dict[str, Any]) -> Args:
+    """The way back from what the way forth has noted, with all that can be wanted."""
+    rng = np.random.default_rng(1)
+    given = {name: args[name] for name in ("x", "weights", "names", "kind", "time", "cont", "mask", "x_static")}
+    given |= {"tape": tuple(value.astype(np.float32) for name, value in made.items() if name.startswith("tape"))}
+    given |= {"dy": real(rng, args["y"]), "learns": args["names"], "dweights": tuple(np.zeros_like(w) for w in args["weights"])}
+    state = Shape((args["y"][0], args["y"][2]))
+    given |= {"dstate": real(rng, state), "dh0": state, "dx": Shape(args["x"].shape), "dx_static": None}
+    two = args["kind"] == "lstm"
+    return given | {"dcell": real(rng, state) if two else None, "dc0": state if two else None}
+
+
+@pytest.mark.parametrize(("n", "t", "h"), [(1, 3, 4), (33, 2, 68), (40, 2, 132), (3, 2, 192)])
+@pytest.mark.parametrize("kind", ["rnn_tanh", "rnn_relu", "lstm", "gru_after"])
+def test_a_step_in_one_launch(kind: str, n: int, t: int, h: int) -> None:
+    """Over slices of the depth that are whole or not, and blocks of samples and units that are full or not."""
+    cuda, args = Cuda(Wide()), plain_call(kind, n, t, 3, h, (np.arange(n * t).reshape(n, t) % 5 > 0).astype(np.float32))
+    args["tape"] = tuple(Shape((t + more, n, wide * h)) for more, wide in NOTES[kind.split("_")[0]])
+    names = [launch.kernel.name for launch in recurrent(*held(cuda, args), cuda)]
+    assert sum(name.endswith("_step") for name in names) == t
+    compare(cuda, "recurrent", Case(args))
+    back = back_of(args, compute("recurrent", Case(args), Reference(np.float64)))
+    compare(cuda, "recurrent_grad", Case(back))
+
+
+def test_a_step_of_many_units_or_samples_is_a_product_and_a_cell() -> None:
+    for n, h in ((1, FEW + 4), (3, 10), (32 * 300, 8)):
+        launches = recurrent(*held(cuda := Cuda(Wide()), plain_call("lstm", n, 1, 1, h)), cuda)
+        assert "lstm" in [launch.kernel.name for launch in launches]
 
 
 def test_marks_of_other_types_are_left_to_the_reference(cuda: Cuda) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from math import sqrt
 from typing import Any
 
@@ -111,3 +112,17 @@ def test_all_orders_of_three_are_equally_likely() -> None:
 
 def test_another_epoch_has_another_order() -> None:
     assert philox.permutation(KEY, 0, 50).tolist() != philox.permutation(KEY, 1, 50).tolist()
+
+
+@pytest.mark.parametrize("start", [0, 3, 10**10 + 1])
+def test_a_compiled_loop_gives_the_same_words(start: int) -> None:
+    size = 4 * philox.MANY + 5
+    first, number = start // 4, (start + size + 3) // 4 - start // 4
+    plain = philox.few_blocks((7, 2**31), 2**33 + 1, first, number).reshape(-1)[start % 4 : start % 4 + size]
+    assert np.array_equal(philox.words((7, 2**31), 2**33 + 1, size, start), plain)
+
+
+def test_without_numba_the_words_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = philox.words((1, 2), 3, 4 * philox.MANY)
+    monkeypatch.setitem(sys.modules, "dltrain.ops.cpu.words", None)
+    assert np.array_equal(philox.words((1, 2), 3, 4 * philox.MANY), wanted)

@@ -1,4 +1,4 @@
-"""A layer alone as our graph and as a model of ONNX, and what onnxruntime makes of a model."""
+"""A layer alone, or a net, as our graph and as a model of ONNX, and what onnxruntime makes of a model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from dltrain.engine import Engine
+from dltrain.judgement import Judgement
 from dltrain.layer import Layer, Shape
+from dltrain.net import Net
 from dltrain.ops.backend import Reference
 from dltrain.testing import Trial
 from dltrain.translate import to_onnx_model as models
+from dltrain.translate.to_onnx import open_traces
+from tests import zoo
 
 Array = Any
 
@@ -42,6 +47,34 @@ class Alone(Trial):
         made, _ = models.write(self.graph, other.graph, self.values(params), self.names, opset)
         models.check(made)
         return made
+
+
+class Ready:
+    """A net with numbers in it, and the arrays by which it is exported."""
+
+    def __init__(self, net: Net, seed: int = 1) -> None:
+        self.net, self.engine = net, Engine(net, Reference(np.float32))
+        rng, held = np.random.default_rng(seed), zoo.weights(net, seed)
+        for part in net.store.segments.values():
+            self.engine.memory.logical(part.handle.data)[...] = held[part.name]
+        for name, state in net.store.states.items():
+            array = self.engine.memory.logical(state.handle)
+            array[...] = 0 if "@" in name else rng.uniform(0.5, 1.5, array.shape)
+        self.values = {part.handle.data: self.engine.memory.logical(part.handle.data) for part in net.store.segments.values()}
+        inputs = [f"{line.name}.value" for line in net.lines if line.layer.type == "Input"]
+        self.values |= {state.handle: self.engine.memory.logical(state.handle)
+                        for name, state in net.store.states.items() if "@" not in name and name not in inputs}  # fmt: skip
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        return Judgement(self.engine, {}).blobs
+
+    def ours(self, batch: dict[str, Any], blobs: tuple[str, ...]) -> list[Any]:
+        self.engine.forward("deploy", batch, upto=blobs)
+        return [self.engine.blob(name) for name in blobs]
+
+    def open(self, blobs: tuple[str, ...], size: int = 3) -> tuple[Any, Any]:
+        return models.write(*open_traces(self.net, blobs, size), self.values, blobs)
 
 
 def run(model: Any, feeds: dict[str, Array]) -> list[Array]:

@@ -14,17 +14,22 @@ from click.testing import CliRunner
 
 from dltrain import config as configs
 from dltrain import saving, snapshot
-from dltrain.caffe.blobs import read_mean, read_weights
+from dltrain.caffe.blobs import read_mean, read_weights, write_weights
 from dltrain.caffe.message import Message
+from dltrain.caffe.prototxt import write_text
 from dltrain.caffe.states import keeps
 from dltrain.caffe.text import read_text
 from dltrain.cli import cli
 from dltrain.console import Console
+from dltrain.engine import Engine
 from dltrain.errors import ConfigError, DataError
+from dltrain.ops.backend import Reference
 from dltrain.translate.caffe_import import Wish, import_caffe
-from dltrain.translate.to_caffe import export
+from dltrain.translate.to_caffe import export, in_order
+from dltrain.translate.to_caffe_net import Layers
 from dltrain.translate.trained import trained
 from tests import zoo
+from tests.translate.onnx_pairs import Ready
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "caffe"
 QUIET = Console(True, True)
@@ -144,28 +149,18 @@ def test_recurrent_nets_and_hdf5_files(tmp_path: Path, capsys: Any) -> None:
 
 @pytest.mark.parametrize("name", ["lenet5", "cifar10_full", "nin", "resnet18", "googlenet", "unet", "autoencoder", "alexnet"])
 def test_a_net_of_the_zoo_comes_back_with_the_same_outputs(name: str, tmp_path: Path, capsys: Any) -> None:
-    from dltrain.translate.to_caffe_net import Layers
-    from tests.translate.test_onnx_export_nets import Ready
-
     ready, notes = Ready(zoo.small(zoo.read(name), 2)), list[str]()
     config = zoo.read(name)
     config.net = ready.net
     made = Layers(config, ready.engine, notes)
     deploy = made.deploy(2)
     assert not made.wrong
-    from dltrain.caffe.blobs import write_weights
-    from dltrain.caffe.prototxt import write_text
-    from dltrain.translate.to_caffe import in_order
-
     message = Message("NetParameter").put("name", name).add("layer", *map(in_order, deploy.layers))
     (tmp_path / "deploy.prototxt").write_text(write_text(message))
     write_weights(tmp_path / "w.caffemodel", list(deploy.weights.items()), message)
     back = taken_in([tmp_path / "deploy.prototxt", tmp_path / "w.caffemodel"], tmp_path / "back")
     other = trained(str(back), None, (), QUIET)
     batch = zoo.batch(ready.net, 2, seed=3)
-    from dltrain.engine import Engine
-    from dltrain.ops.backend import Reference
-
     engine = Engine(other.config.net, Reference(np.float32))
     saving.load(back.parent / "weights.h5", snapshot.read(back.parent / "weights.h5"), engine, weights_only=True)
     blobs = ready.ends

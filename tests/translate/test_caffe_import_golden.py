@@ -29,8 +29,6 @@ SKIPPED = {
     "scale_axis0": "a parameter cannot belong to a sample",
     "split_explicit": "of a net of nothing but Split nothing is left",
     "batch_reindex": "7 places of 5 samples: here all fields have as many samples",
-    "prelu_shared": "a parameter without axes comes back from a snapshot with one",
-    "scale_scalar": "a parameter without axes comes back from a snapshot with one",
     "lstm_unit": "LSTMUnit is a part of Caffe's LSTM",
 }
 

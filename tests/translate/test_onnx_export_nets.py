@@ -8,53 +8,21 @@ import numpy as np
 import pytest
 
 import dltrain.catalogue  # noqa: F401  fills the registry
-from dltrain.engine import Engine
 from dltrain.errors import ConfigError
 from dltrain.layer import Shape
 from dltrain.net import Net
-from dltrain.ops.backend import Reference
 from dltrain.registry import LAYERS
 from dltrain.translate import to_onnx_model as models
-from dltrain.translate.to_onnx import fixed_traces, open_traces
+from dltrain.translate.to_onnx import fixed_traces
 from dltrain.translate.to_onnx_sheet import Fixed
 from dltrain.wiring import Line
 from tests import zoo
-from tests.translate.onnx_pairs import kinds, run
+from tests.translate.onnx_pairs import Alone, Ready, kinds, run
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not there: pip install onnxruntime")
 
 DEEP = ("resnet34", "resnet32", "resnet44", "resnet56", "resnet101", "resnet110", "resnet152", "vgg_b", "vgg_c", "vgg_d", "vgg_e")
 NAMES = sorted(path.stem for path in zoo.CONFIGS.glob("*.yaml") if path.stem not in DEEP and not path.stem.endswith("-small"))
-
-
-class Ready:
-    """A net with numbers in it, and the arrays by which it is exported."""
-
-    def __init__(self, net: Net, seed: int = 1) -> None:
-        self.net, self.engine = net, Engine(net, Reference(np.float32))
-        rng, held = np.random.default_rng(seed), zoo.weights(net, seed)
-        for part in net.store.segments.values():
-            self.engine.memory.logical(part.handle.data)[...] = held[part.name]
-        for name, state in net.store.states.items():
-            array = self.engine.memory.logical(state.handle)
-            array[...] = 0 if "@" in name else rng.uniform(0.5, 1.5, array.shape)
-        self.values = {part.handle.data: self.engine.memory.logical(part.handle.data) for part in net.store.segments.values()}
-        inputs = [f"{line.name}.value" for line in net.lines if line.layer.type == "Input"]
-        self.values |= {state.handle: self.engine.memory.logical(state.handle)
-                        for name, state in net.store.states.items() if "@" not in name and name not in inputs}  # fmt: skip
-
-    @property
-    def ends(self) -> tuple[str, ...]:
-        from dltrain.judgement import Judgement
-
-        return Judgement(self.engine, {}).blobs
-
-    def ours(self, batch: dict[str, Any], blobs: tuple[str, ...]) -> list[Any]:
-        self.engine.forward("deploy", batch, upto=blobs)
-        return [self.engine.blob(name) for name in blobs]
-
-    def open(self, blobs: tuple[str, ...], size: int = 3) -> tuple[Any, Any]:
-        return models.write(*open_traces(self.net, blobs, size), self.values, blobs)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,8 +129,6 @@ def test_a_recurrent_layer_of_two_ways(kind: str, keys: dict[str, Any], bottom: 
         "static": Shape((n, 2)),
         "h": Shape((n, 2, 3)),
     }
-    from tests.translate.onnx_pairs import Alone
-
     layer = LAYERS[kind](num_output=3, bidirectional=True, time_major=time_major, **keys)
     used = list(bottom.values()) if isinstance(bottom, dict) else bottom
     roles = ["x", "cont", "static", "h", *(["h"] if kind == "LSTM" else []), "mask"]

@@ -80,11 +80,11 @@ class Cpu(Reference):
         return fusion.fuse(calls, keep)
 
     def access(self, call: Call) -> Access:
-        found = recipe_of(call)
+        found, size = recipe_of(call), sum(tensor.shape.count for tensor in call.writes()) * self.float_size
         if found is None:
-            return Access()
+            return Access(bytes=size)
         sizes = [tensor.shape[0] for name, tensor in call.uses("in", "out", "add", "update") if name in found.own]
-        return Access("batch", found.own, sizes[0], found.step(call)) if found.own else Access("outputs")
+        return Access("batch", found.own, sizes[0], found.step(call), size) if found.own else Access("outputs", bytes=size)
 
     def bind(self, call: Call, arrays: Arrays) -> Work:
         found = recipe_of(call)

@@ -111,7 +111,7 @@ class Cuda(Reference):
         """Memory for one call of the open segment; what is in it is not known."""
         size = -(-prod(sizes) * np.dtype(dtype).itemsize // 256) * 256
         if not self.scratches or self.scratch_top + size > self.scratches[-1].size:
-            self.scratches.append(self.alloc(max(size, 1 << 20, 2 * self.scratches[-1].size if self.scratches else 0), np.uint8))
+            self.scratches.append(self.alloc(max(size, 32 << 20), np.uint8))
             self.scratch_top = 0
         made = self.scratches[-1][self.scratch_top : self.scratch_top + prod(sizes) * np.dtype(dtype).itemsize]
         self.scratch_top += size

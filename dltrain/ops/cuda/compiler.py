@@ -51,8 +51,26 @@ def version() -> tuple[int, int]:
     return major.value, minor.value
 
 
+@cache
+def known() -> tuple[int, ...]:
+    """The compute capabilities that this NVRTC makes machine code for, such as 90."""
+    count = ctypes.c_int()
+    checked(nvrtc().nvrtcGetNumSupportedArchs(ctypes.byref(count)), "tell what it knows")
+    found = (ctypes.c_int * count.value)()
+    checked(nvrtc().nvrtcGetSupportedArchs(found), "tell what it knows")
+    return tuple(found)
+
+
+def target(major: int, minor: int) -> str:
+    """What a device runs: sm_NN, its own or an older one of its kind; compute_NN, which the driver compiles, of another kind."""
+    older = [each for each in known() if each <= 10 * major + minor]
+    if not older:
+        raise ConfigError(f"NVRTC {version()[0]} makes nothing for compute capability {major}.{minor}: install an older one")
+    return f"{'sm' if max(older) // 10 == major else 'compute'}_{max(older)}"
+
+
 def compiled(text: str, arch: str) -> bytes:
-    """The cubin of a text for an architecture such as sm_90; made once, then read from the cache folder."""
+    """The cubin of a text for an architecture such as sm_90 (PTX for compute_90); made once, then read from the cache folder."""
     digest = hashlib.sha256(" ".join((text, arch, str(version()), *FLAGS)).encode()).hexdigest()[:20]
     path = folder(FOLDER) / f"{digest}.{arch}.cubin"
     if path.is_file():
@@ -71,7 +89,8 @@ def build(text: str, arch: str) -> bytes:
         status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
         if status:
             raise RuntimeError(f"a kernel does not compile for {arch}:\n{words(library, program)[:4000]}")
-        return bytes(taken(library.nvrtcGetCUBINSize, library.nvrtcGetCUBIN, program))
+        kind = "PTX" if arch.startswith("compute") else "CUBIN"
+        return taken(getattr(library, f"nvrtcGet{kind}Size"), getattr(library, f"nvrtcGet{kind}"), program)
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dltrain.ops.backend import Arrays, Kernel
-from dltrain.ops.cuda import cudnn
+from dltrain.ops.cuda import cudnn, direct
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe
 from dltrain.ops.cuda.dense import column_sums, formed, gemm, join
@@ -46,20 +46,25 @@ def forward_taps(window: Window, x: DeviceArray, y: DeviceArray) -> Taps:
     return Taps(rows, [(y.sizes[1], y.sizes[2], 0, 0, 0, len(rows))])
 
 
+def met_on_axis(window: Window, axis: int) -> list[list[tuple[int, int]]]:
+    """For each place modulo the stride: the taps that it meets, and how many places of dy on."""
+    kernel, stride, pad, step = (each[axis] for each in (window.kernel, window.stride, window.pad, window.steps))
+    return [[(tap, (a + pad - tap * step) // stride) for tap in range(kernel) if (a + pad - tap * step) % stride == 0]
+            for a in range(stride)]  # fmt: skip
+
+
 def backward_taps(window: Window, dy: DeviceArray, dx: DeviceArray) -> Taps:
     """Places of dx that are alike modulo the stride are a way: they meet the same taps."""
     taps, ways = Rows(), Rows()
     _, height, width, channels = dx.sizes
+    rows, columns = (met_on_axis(window, axis) for axis in (0, 1))
     for a, b in pairs(*map(range, window.stride)):
         if a >= height or b >= width:
             continue
         met = Rows()
-        for number, (r, s) in enumerate(pairs(*map(range, window.kernel))):
-            down, aside = a + window.pad[0] - r * window.steps[0], b + window.pad[1] - s * window.steps[1]
-            if down % window.stride[0] == 0 and aside % window.stride[1] == 0:
-                down, aside = down // window.stride[0], aside // window.stride[1]
-                on = (down * dy.sizes[2] + aside) * dy.sizes[3]
-                met.append((down, aside, on, number * (channels // window.group)))
+        for (r, down), (s, aside) in pairs(rows[a], columns[b]):
+            on = (down * dy.sizes[2] + aside) * dy.sizes[3]
+            met.append((down, aside, on, (r * window.kernel[1] + s) * (channels // window.group)))
         tall, wide = -(-(height - a) // window.stride[0]), -(-(width - b) // window.stride[1])
         ways.append((tall, wide, a, b, len(taps), len(met)))
         taps += met
@@ -94,6 +99,7 @@ def gather(cuda: Cuda, given: Given, window: Window, turned: bool = False, finis
     rows, deepest = len(x) * parts[0][0] * parts[0][1], x.sizes[3] // window.group * max(part[5] for part in parts)
     sizes = (rows, y.sizes[3] // window.group, deepest, window.group * len(parts))
     ways: dict[str, Way] = {"tiles": ByTiles(cuda, sizes, partial(gathered, cuda, window, turned, finish))}
+    ways |= direct.ways(cuda, window, given, turned, finish)
     ways |= cudnn.ways(cuda, kind, window, given, partial(formed, cuda, "y", finish))
     if rectifies(finish):
         ways |= cudnn.ways(cuda, kind, window, given, lambda _: [], rectifies=True)

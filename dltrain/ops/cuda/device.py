@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from dltrain.ops.cuda.driver import Replay
 from dltrain.ops.cuda.texts import text_of
 
 BRANCHES = 4  # streams that a segment is spread over
+NO_MEMORY = 2  # cudaErrorMemoryAllocation; what else goes wrong is no lack of memory
 PIP = "pip install 'dltrain[cuda13]' (or cuda12, by your driver)"
 
 
@@ -58,7 +60,7 @@ class Device:
         runtime.memGetInfo()  # makes the context
         properties = runtime.getDeviceProperties(number)
         self.name = names()[number]
-        self.arch = f"sm_{properties['major']}{properties['minor']}"
+        self.arch = compiler.target(properties["major"], properties["minor"])
         self.processors = int(properties["multiProcessorCount"])
         self.stream = runtime.streamCreateWithFlags(runtime.streamNonBlocking)
         self.branches = [runtime.streamCreateWithFlags(runtime.streamNonBlocking) for _ in range(BRANCHES - 1)]
@@ -67,6 +69,7 @@ class Device:
         self.sent = self.flag()
         self.modules: dict[str, int] = {}
         self.functions: dict[tuple[str, str], int] = {}
+        self.graphs: list[int] = []
 
     # --- memory ---
     def alloc(self, size: int) -> tuple[int, object]:
@@ -75,22 +78,25 @@ class Device:
         try:
             with cupy.cuda.Device(self.number):
                 memory = cupy.cuda.memory.Memory(max(size, 256))  # of the driver itself, not of a pool
-        except (cupy.cuda.memory.OutOfMemoryError, self.runtime.CUDARuntimeError):
+        except self.runtime.CUDARuntimeError as error:
+            if error.status != NO_MEMORY:
+                raise
             raise OutOfMemory(f"{size / 2**30:.1f} GiB cannot be had on {self.name}; a smaller batch needs less") from None
         self.runtime.memsetAsync(memory.ptr, 0, max(size, 256), self.stream)
+        self.synchronize()  # other streams may write into it next
         return memory.ptr, memory
 
     def free_bytes(self) -> int:
         return int(self.runtime.memGetInfo()[0])
 
     def upload(self, address: int, host: Any) -> None:
-        """The host may change its array once this returns; a single number goes along with a launch."""
-        if host.nbytes == 4 and not address % 4:
-            self.poke(address, int(host.reshape(-1).view("uint32")[0]))
+        """The host may change its array once this returns; a single number goes along with a launch, and nobody waits."""
+        if host.nbytes in (4, 8) and not address % 4:
+            for place, word in enumerate(host.reshape(-1).view("uint32")):
+                self.poke(address + 4 * place, int(word))
             return
         self.runtime.memcpyAsync(address, host.ctypes.data, host.nbytes, self.runtime.memcpyHostToDevice, self.stream)
-        if host.nbytes > 64 << 10:  # smaller ones the driver has copied away
-            self.runtime.streamSynchronize(self.stream)
+        self.synchronize()
 
     def poke(self, address: int, word: int) -> None:
         values = (ctypes.c_void_p(address), ctypes.c_uint32(word), ctypes.c_int(1))
@@ -119,7 +125,7 @@ class Device:
 
     def download(self, host: Any, address: int) -> None:
         self.runtime.memcpyAsync(host.ctypes.data, address, host.nbytes, self.runtime.memcpyDeviceToHost, self.stream)
-        self.runtime.streamSynchronize(self.stream)
+        self.synchronize()
 
     def copy(self, to: int, source: int, size: int) -> None:
         self.runtime.memcpyAsync(to, source, size, self.runtime.memcpyDeviceToDevice, self.current)
@@ -140,15 +146,9 @@ class Device:
 
     def seconds(self, run: Replay, times: int) -> float:
         """How long one run takes of several in a row, in a graph so that the host does not count; the least of three."""
-        runtime, events = self.runtime, [self.runtime.eventCreate() for _ in range(2)]
+        runtime, events, taken = self.runtime, [self.runtime.eventCreate() for _ in range(2)], []
         run()
-        runtime.streamBeginCapture(self.stream, runtime.streamCaptureModeRelaxed)
-        try:
-            for _ in range(times):
-                run()
-        finally:
-            graph = runtime.streamEndCapture(self.stream)
-        made, taken = runtime.graphInstantiate(graph), []
+        made = self.recorded(lambda: [run() for _ in range(times)])
         for _ in range(4):
             runtime.eventRecord(events[0], self.stream)
             runtime.graphLaunch(made, self.stream)
@@ -156,7 +156,6 @@ class Device:
             runtime.eventSynchronize(events[1])
             taken.append(float(runtime.eventElapsedTime(*events)) / 1000 / times)
         runtime.graphExecDestroy(made)
-        runtime.graphDestroy(graph)
         for event in events:
             runtime.eventDestroy(event)
         return min(taken[1:])
@@ -164,23 +163,34 @@ class Device:
     # --- graphs ---
     def capture(self, segments: Sequence[Sequence[Replay]]) -> Replay:
         """What the segments launch, as a graph.  Garbage is not collected meanwhile: freeing memory would end the capture."""
-        runtime, collecting = self.runtime, gc.isenabled()
+        events, collecting = list[int](), gc.isenabled()
         gc.disable()
-        runtime.streamBeginCapture(self.stream, runtime.streamCaptureModeRelaxed)
-        events: list[int] = []
         try:
-            for segment in segments:
-                self.spread(segment, events)
+            made = self.recorded(lambda: [self.spread(segment, events) for segment in segments])
         finally:
-            self.current = self.stream
-            graph = runtime.streamEndCapture(self.stream)
             if collecting:
                 gc.enable()
-        made = runtime.graphInstantiate(graph)
-        runtime.graphUpload(made, self.stream)
+        self.graphs.append(made)
+        self.runtime.graphUpload(made, self.stream)
         for event in events:
-            runtime.eventDestroy(event)
-        return lambda: runtime.graphLaunch(made, self.stream)
+            self.runtime.eventDestroy(event)
+        return lambda: self.runtime.graphLaunch(made, self.stream)
+
+    def recorded(self, launches: Callable[[], object]) -> int:
+        """A graph of what is launched.  Where that fails, recording ends, and what failed is told, not that the graph did."""
+        runtime = self.runtime
+        runtime.streamBeginCapture(self.stream, runtime.streamCaptureModeRelaxed)
+        try:
+            launches()
+        except BaseException:
+            self.current = self.stream
+            with suppress(runtime.CUDARuntimeError):
+                runtime.graphDestroy(runtime.streamEndCapture(self.stream))
+            raise
+        graph = runtime.streamEndCapture(self.stream)
+        made: int = runtime.graphInstantiate(graph)
+        runtime.graphDestroy(graph)
+        return made
 
     def spread(self, segment: Sequence[Replay], events: list[int]) -> None:
         """Deals the kernels of a segment to the branches, which wait for what was before it, and are waited for behind it."""
@@ -211,5 +221,7 @@ class Device:
 
     def close(self) -> None:
         self.synchronize()
+        for graph in self.graphs:
+            self.runtime.graphExecDestroy(graph)
         for stream in (self.stream, self.copies, *self.branches):
             self.runtime.streamDestroy(stream)

@@ -1,4 +1,4 @@
-"""How a GPU takes a part of a recurrent net through its steps: a product of the state, and one kernel for all that follows.
+"""How a GPU takes a part of a recurrent net through its steps: a product of the state, and all that follows in one kernel.
 
 On the way back dh holds what reaches the state after a step, but for its keep, which the step before puts to it.
 """
@@ -19,12 +19,11 @@ def rnn_forth(part: Part, a: DeviceArray, tape: States, out: Rows) -> Forth:
     w, relu, squashes = part.weights, int(part.kind == "rnn_relu"), "weight_o" in part.weights
     steps, n, h, made = part.steps, part.samples, part.units, list[Kernel]()
     whole = tape[-1] if tape else part.scratch(steps + 1, n, h) if squashes else None
-    hs, p = part.track(whole), part.scratch(n, h)
+    hs = part.track(whole)
     for step in range(steps):
-        time = part.time(step)
+        time, h0 = part.time(step), hs[step]
         y = None if squashes else out.at(time)
-        made += part.gemm(hs[step], turned(w["weight_h"]), p)
-        made += [part.each("rnn", part.at(a, time), p, hs[step], *part.marks(step), hs[step + 1], y, out.row, relu)]
+        made += part.step("rnn", h0, w["weight_h"], part.at(a, time), h0, *part.marks(step), hs[step + 1], y, out.row, relu)
     if squashes:
         assert whole is not None
         z = (tape[0] if tape else part.scratch(steps, n, h)).reshape(steps * n, h)
@@ -42,11 +41,13 @@ def rnn_back(part: Part, tape: States, dy: Rows, ds: States, da: DeviceArray, gr
         after = hs.reshape(-1)[n * h :].reshape(rows, h)
         made += part.learn(do, after, grads.get("weight_o"), grads.get("bias_o"))
         made += part.gemm(do, w["weight_o"], through)
+    d = None
     for step in reversed(range(part.steps)):
-        time, (_, *marks) = part.time(step), part.marks_back(step)
-        above = (through.reshape(-1)[step * n * h :], h) if "weight_o" in w else (dy.at(time), dy.row)
-        made += [part.each("rnn_back", part.at(hs, step + 1), *marks, *above, dh, part.at(da, time), relu)]
-        made += part.gemm(part.at(da, time), w["weight_h"], dh, add=True) if step or first else []
+        here, (_, *marks) = part.at(da, part.time(step)), part.marks_back(step)
+        above = (through.reshape(-1)[step * n * h :], h) if "weight_o" in w else (dy.at(part.time(step)), dy.row)
+        made += part.step_back("rnn", d, w["weight_h"], dh, part.at(hs, step + 1), *marks, *above, dh, here, relu)
+        d = here
+    made += part.gemm(d, w["weight_h"], dh, add=True) if first else []
     if "weight_h" in grads:
         moved, seen = part.seen(hs)
         made += moved + part.learn(da, seen, grads["weight_h"], None)
@@ -56,22 +57,23 @@ def rnn_back(part: Part, tape: States, dy: Rows, ds: States, da: DeviceArray, gr
 # --- LSTM ---
 def lstm_forth(part: Part, a: DeviceArray, tape: States, out: Rows) -> Forth:
     w, made, (notes, gates, cells) = part.weights, list[Kernel](), tape or (None, None, None)
-    hs, cs, p = part.track(notes), part.track(cells), part.scratch(part.samples, 4 * part.units)
+    hs, cs = part.track(notes), part.track(cells)
     for step in range(part.steps):
-        time, after = part.time(step), step + 1
-        made += part.gemm(hs[step], turned(w["weight_h"]), p)
-        made += [part.each("lstm", part.at(a, time), p, w.get("weight_c"), hs[step], cs[step], *part.marks(step),
-                           part.at(gates, step), hs[after], cs[after], out.at(time), out.row)]  # fmt: skip
+        time, h0 = part.time(step), hs[step]
+        made += part.step("lstm", h0, w["weight_h"], part.at(a, time), w.get("weight_c"), h0, cs[step], *part.marks(step),
+                          part.at(gates, step), hs[step + 1], cs[step + 1], out.at(time), out.row)  # fmt: skip
     return made, [hs[0], cs[0]], [hs[-1], cs[-1]]
 
 
 def lstm_back(part: Part, tape: States, dy: Rows, ds: States, da: DeviceArray, grads: Weights, first: bool) -> list[Kernel]:
-    w, (hs, gates, cs), (dh, dc), made = part.weights, tape, ds, list[Kernel]()
+    w, (hs, gates, cs), (dh, dc), made, d = part.weights, tape, ds, list[Kernel](), None
     for step in reversed(range(part.steps)):
         time, c0, c = part.time(step), part.at(cs, step), part.at(cs, step + 1)
-        made += [part.each("lstm_back", part.at(gates, step), w.get("weight_c"), c0, c, *part.marks_back(step),
-                           dy.at(time), dy.row, dh, dc, part.at(da, time))]  # fmt: skip
-        made += part.gemm(part.at(da, time), w["weight_h"], dh, add=True) if step or first else []
+        here = part.at(da, time)
+        made += part.step_back("lstm", d, w["weight_h"], dh, part.at(gates, step), w.get("weight_c"), c0, c,
+                               *part.marks_back(step), dy.at(time), dy.row, dh, dc, here)  # fmt: skip
+        d = here
+    made += part.gemm(d, w["weight_h"], dh, add=True) if first else []
     if "weight_h" in grads:
         moved, seen = part.seen(hs)
         made += moved + part.learn(da, seen, grads["weight_h"], None)
@@ -91,12 +93,11 @@ def halves(w: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
 
 def after_forth(part: Part, a: DeviceArray, tape: States, out: Rows) -> Forth:
     w, made, (states, notes) = part.weights, list[Kernel](), tape or (None, None)
-    hs, p = part.track(states), part.scratch(part.samples, 3 * part.units)
+    hs = part.track(states)
     for step in range(part.steps):
-        time = part.time(step)
-        made += part.gemm(hs[step], turned(w["weight_h"]), p)
-        made += [part.each("gru_after", part.at(a, time), p, w.get("bias_h"), hs[step], *part.marks(step), part.at(notes, step),
-                           hs[step + 1], out.at(time), out.row)]  # fmt: skip
+        time, h0 = part.time(step), hs[step]
+        made += part.step("gru", h0, w["weight_h"], part.at(a, time), w.get("bias_h"), h0, *part.marks(step),
+                          part.at(notes, step), hs[step + 1], out.at(time), out.row)  # fmt: skip
     return made, [hs[0]], [hs[-1]]
 
 
@@ -117,12 +118,14 @@ def before_forth(part: Part, a: DeviceArray, tape: States, out: Rows) -> Forth:
 
 def after_back(part: Part, tape: States, dy: Rows, ds: States, da: DeviceArray, grads: Weights, first: bool) -> list[Kernel]:
     w, (hs, notes), (dh,), made, size = part.weights, tape, ds, list[Kernel](), part.units
-    dp = part.scratch(part.steps, part.samples, 3 * size)
+    dp, d = part.scratch(part.steps, part.samples, 3 * size), None
     for step in reversed(range(part.steps)):
         time = part.time(step)
-        made += [part.each("gru_after_back", part.at(notes, step), part.at(hs, step), *part.marks_back(step),
-                           dy.at(time), dy.row, dh, part.at(da, time), part.at(dp, time))]  # fmt: skip
-        made += part.gemm(part.at(dp, time), w["weight_h"], dh, add=True) if step or first else []
+        here = part.at(dp, time)
+        made += part.step_back("gru", d, w["weight_h"], dh, part.at(notes, step), part.at(hs, step), *part.marks_back(step),
+                               dy.at(time), dy.row, dh, part.at(da, time), here)  # fmt: skip
+        d = here
+    made += part.gemm(d, w["weight_h"], dh, add=True) if first else []
     moved, seen = part.seen(hs)
     if "bias_h" not in grads:
         return [*made, *moved, *part.learn(dp, seen, grads.get("weight_h"), None)]

@@ -91,9 +91,9 @@ def geometry(call: Call, cuda: Cuda) -> tuple[DeviceArray, int, int]:
 
 
 def over_axes(call: Call, arrays: Arrays, cuda: Cuda, names: str, *numbers: object) -> list[Kernel]:
-    """A kernel that goes over all elements of the last of the arrays named."""
+    """A kernel that goes over all elements of y, or of dx."""
     given = memory(call, arrays, *names.split())
-    count = call.args[ends(call)[1 - call.op.name.endswith("_dx")]].shape.count
+    count = call.args["dx" if call.op.name.endswith("_dx") else "y"].shape.count
     kernel = call.op.name.replace("mean", "sum")
     return [cuda.each("windows", kernel, count, *given, *geometry(call, cuda), *numbers)]
 

@@ -182,14 +182,18 @@ def forwards(stack: Stack, number: int, below: DeviceArray, a: DeviceArray, out:
 def recurrent(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     stack = Stack(call, arrays, cuda)
     below = stack.read(0)
-    a = cuda.scratch(stack.steps, stack.samples, len(stack.weights[0]["weight_x"]))
+    in_place = stack.kind == "lstm" and bool(call.args["tape"])  # the gates are made of their sums where these are
+    sizes = stack.steps, stack.samples, len(stack.weights[0]["weight_x"])
+    a = None if in_place and stack.ways == 1 else cuda.scratch(*sizes)
     for level in range(stack.levels):
         on_top = level == stack.levels - 1
         made = None if on_top else cuda.scratch(stack.rows, stack.width)
         out = stack.lying("y") if made is None else stack.between(made)
         for way, number in enumerate(stack.parts_of(level)):
             with stack.room.again():
-                forwards(stack, number, below, a, stack.of_way(out, way))
+                sums = stack.tape(number)[1] if in_place and way == 0 else a
+                assert sums is not None
+                forwards(stack, number, below, sums, stack.of_way(out, way))
         below = below if made is None else made
     stack.room.close()
     return stack.launches

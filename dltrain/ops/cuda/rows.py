@@ -10,10 +10,10 @@ from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, logical, recipe
 from dltrain.ops.cuda.launch import BLOCK, View, view
 from dltrain.ops.cuda.norms import Layout
+from dltrain.ops.cuda.teams import WARP, power, team_for
 from dltrain.ops.signature import Call
 
 PLAIN, GROUPED, ANYWHERE = range(3)  # as kernels/rows.cu has them
-LARGEST_TEAM = 1024
 
 
 class Rows:
@@ -28,7 +28,7 @@ class Rows:
         whole = count % x.shape[0] == 0 and channels % max(self.groups, 1) == 0
         self.way = PLAIN if x.is_plain else GROUPED if whole else ANYWHERE
         self.run = channels // self.groups if self.way == GROUPED else 1
-        self.team = min(LARGEST_TEAM, 1 << max(self.width // 2, 1).bit_length() - 1)
+        self.team = team_for(self.width)
         self.block = max(BLOCK, self.team)
         self.blocks = -(-count * self.team // self.block)
 
@@ -106,5 +106,7 @@ def row_norm_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, variance, dy, dscale, dbias = logical(call, arrays, "x", "mean", "variance", "dy", "dscale", "dbias")
     rows, scale = Rows(x, mean), dbias if dscale is None else dscale
     inner, scales = rows.scales(scale, call.args["axis"])
-    numbers = (*rows.views, view(scale), rows.width, inner, scales, call.args["eps"], x.size // scales)
-    return [cuda.launch("rows", "row_norm_dw", scales, x, mean, variance, dy, dscale, dbias, *numbers, block=BLOCK)]
+    count = x.size // scales
+    numbers = (*rows.views, view(scale), rows.width, inner, scales, call.args["eps"], count)
+    block = max(WARP, min(BLOCK, power(count)))
+    return [cuda.launch("rows", "row_norm_dw", scales, x, mean, variance, dy, dscale, dbias, *numbers, block=block)]

@@ -10,9 +10,9 @@ from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, logical, recipe
 from dltrain.ops.cuda.launch import BLOCK, View, view
+from dltrain.ops.cuda.teams import team_for
 from dltrain.ops.signature import Call
 
-LARGEST_TEAM = 1024
 LEAST = float(np.finfo(np.float32).tiny)  # what softmax losses take for a probability of 0
 CAFFE_LEAST = 1e-20  # what Caffe's losses over probabilities do
 ONE, FOCAL, TABLE, SOFT = range(4)  # as kernels/softmax.cu has them
@@ -27,7 +27,7 @@ def lines(x: DeviceArray, axis: int) -> View:
 
 def team_of(x: DeviceArray, axis: int) -> int:
     """Threads for a line: where its classes are not neighbours in memory, the lines are, and one thread does each."""
-    return 1 if x.strides[axis] != 1 else min(LARGEST_TEAM, 1 << max(x.shape[axis] // 2, 1).bit_length() - 1)
+    return team_for(x.shape[axis]) if x.strides[axis] == 1 else 1
 
 
 def over_lines(cuda: Cuda, kernel: str, x: DeviceArray, axis: int, *args: object, team: int | None = None) -> list[Kernel]:

@@ -16,6 +16,8 @@ from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda
 from dltrain.ops.cuda.dense import column_sums, gemm
 
+FEW = 512  # units, up to which a step is one launch
+
 Weights = dict[str, DeviceArray]
 States = list[DeviceArray]
 
@@ -104,6 +106,33 @@ class Part:
     def each(self, name: str, *args: Any) -> Kernel:
         """A kernel over the samples and units of a step."""
         return self.room.cuda.each("gates", name, self.samples * self.units, *args, self.units)
+
+    def together(self, *operands: DeviceArray) -> bool:
+        """Whether a step is one launch: where the blocks that make it are few, and each has little to read."""
+        blocks = -(-self.units // 8) * -(-self.samples // 32)
+        fits = self.units % 4 == 0 and all(each.address % 16 == 0 for each in operands)
+        return fits and self.units <= FEW and blocks <= 2 * self.room.cuda.driver.processors
+
+    def at_once(self, name: str, *args: Any) -> list[Kernel]:
+        """A step with its product."""
+        grid = -(-self.units // 8), -(-self.samples // 32)
+        return [self.room.cuda.launch("steps", name, grid, *args, self.units, self.samples)]
+
+    def step(self, name: str, h: DeviceArray, w: DeviceArray, *args: Any) -> list[Kernel]:
+        """The product of a state with W_h, and what follows it."""
+        if self.together(h, w):
+            return self.at_once(f"{name}_step", w, *args)
+        with self.room.again():
+            p = self.scratch(self.samples, len(w))
+            return [*self.gemm(h, turned(w), p), self.each(name, p, *args)]
+
+    def step_back(self, name: str, d: DeviceArray | None, w: DeviceArray, dh: DeviceArray, *args: Any) -> list[Kernel]:
+        """The product of the step after, by whose gradient dh grows, and the step back; d is None at the end."""
+        if d is None:
+            return [self.each(f"{name}_back", *args)]
+        if self.together(d, w):
+            return self.at_once(f"{name}_step_back", w, d, *args)
+        return [*self.gemm(d, w, dh, add=True), self.each(f"{name}_back", *args)]
 
     def whole(self, name: str, *args: Any) -> Kernel:
         """A kernel over the samples and units of all steps."""

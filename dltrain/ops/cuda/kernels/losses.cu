@@ -74,7 +74,8 @@ INLINE float squared_distance(const float *a, const float *b, const View &of_a, 
 
 INLINE bool alike(const int *similar, const float *likeness, int n) { return similar ? similar[n] != 0 : likeness[n] != 0.0f; }
 
-// distance = |a - b|;   loss = weight/2 (distance^2 if similar, else max(margin - distance, 0)^2); legacy: max(margin - distance^2, 0)
+// distance = |a - b|;   loss = weight/2 (distance^2 if similar, else max(margin - distance, 0)^2)
+// legacy: of dissimilar ones max(margin - distance^2, 0)
 BLOCK_KERNEL contrastive_loss(const float *a, const float *b, const int *similar, const float *likeness, const float *weight,
                               float *distance, float *loss, View of_a, View of_b, float margin, int legacy, int width) {
     int n = blockIdx.x;
@@ -103,10 +104,11 @@ KERNEL contrastive_loss_dx(const float *a, const float *b, const int *similar, c
 }
 
 // near = d(a, p), far = d(a, n);   loss = weight max(0, margin + near - far),   d = |.|^2 if squared, else |.|
-BLOCK_KERNEL triplet_loss(const float *a, const float *p, const float *n, const float *weight, float *near, float *far, float *loss,
-                          View of, float margin, int squared, int width) {
+BLOCK_KERNEL triplet_loss(const float *a, const float *p, const float *n, const float *weight, float *near, float *far,
+                          float *loss, View of, float margin, int squared, int width) {
     int sample = blockIdx.x;
-    float to_p = squared_distance(a, p, of, of, sample * width, width), to_n = squared_distance(a, n, of, of, sample * width, width);
+    float to_p = squared_distance(a, p, of, of, sample * width, width);
+    float to_n = squared_distance(a, n, of, of, sample * width, width);
     if (threadIdx.x > 0) return;
     near[sample] = to_p = squared ? to_p : sqrtf(to_p);
     far[sample] = to_n = squared ? to_n : sqrtf(to_n);
@@ -158,8 +160,8 @@ INLINE Region region_of(const float *p, const int *label, const float *target, c
 }
 
 // loss = weight (1 - both / size), 0 of nothing
-BLOCK_KERNEL dice_loss(const float *p, const int *label, const float *target, const float *weight, float *loss, View of_p, View as_p,
-                       View of_label, int classes, int size, int ignores, int ignore, float smooth) {
+BLOCK_KERNEL dice_loss(const float *p, const int *label, const float *target, const float *weight, float *loss, View of_p,
+                       View as_p, View of_label, int classes, int size, int ignores, int ignore, float smooth) {
     Region found = region_of(p, label, target, of_p, as_p, of_label, classes, size, ignores, ignore, smooth);
     float made = found.size > 0.0f ? 1.0f - found.both / found.size : 0.0f;
     if (threadIdx.x == 0) loss[blockIdx.x] = made * (weight ? weight[blockIdx.x / classes] : 1.0f);

@@ -48,8 +48,8 @@ BLOCK_KERNEL lrn_rows(const float *x, float *local, float *y, int rows, int chan
 }
 
 // dx = dy local^-beta - 2 rate beta x (sum of dy x local^(-beta - 1) around)
-BLOCK_KERNEL lrn_rows_dx(const float *x, const float *local, const float *dy, float *dx, int rows, int channels, int size, float rate,
-                         float beta) {
+BLOCK_KERNEL lrn_rows_dx(const float *x, const float *local, const float *dy, float *dx, int rows, int channels, int size,
+                         float rate, float beta) {
     __shared__ float rooms[ROOM];
     int half = size / 2;
     Row me = row_of(rooms, rows, channels, half);
@@ -70,7 +70,7 @@ BLOCK_KERNEL lrn_rows_dx(const float *x, const float *local, const float *dy, fl
     }
 }
 
-// --- over the places of images, channels innermost: a row of the grid is a row of places, its threads run along their channels ---
+// --- over the places of images, channels innermost: a row of the grid is a row of places, its threads run along it ---
 
 // The sum of f(where) over the places around place b of row a that are in the image.
 template <class F> INLINE float about(int sample, int a, int b, int channel, int h, int w, int c, int half, F f) {
@@ -81,7 +81,8 @@ template <class F> INLINE float about(int sample, int a, int b, int channel, int
     return sum;
 }
 
-KERNEL lrn_image(const float *x, float *local, float *y, int n, int h, int w, int c, int size, float rate, float beta, float offset) {
+KERNEL lrn_image(const float *x, float *local, float *y, int n, int h, int w, int c, int size, float rate, float beta,
+                 float offset) {
     for (int row = blockIdx.y; row < n * h; row += gridDim.y)
         EACH(i, w * c) {
             int b = i / c;
@@ -93,8 +94,8 @@ KERNEL lrn_image(const float *x, float *local, float *y, int n, int h, int w, in
         }
 }
 
-KERNEL lrn_image_dx(const float *x, const float *local, const float *dy, const float *pull, float *dx, int n, int h, int w, int c,
-                    int size, float rate, float beta) {
+KERNEL lrn_image_dx(const float *x, const float *local, const float *dy, const float *pull, float *dx, int n, int h, int w,
+                    int c, int size, float rate, float beta) {
     for (int row = blockIdx.y; row < n * h; row += gridDim.y)
         EACH(i, w * c) {
             int b = i / c;
@@ -131,7 +132,8 @@ template <class F> INLINE float over(const View &view, int axes, int size, int i
     return sum;
 }
 
-KERNEL lrn(const float *x, float *local, float *y, View view, int axes, int size, float rate, float beta, float offset, int count) {
+KERNEL lrn(const float *x, float *local, float *y, View view, int axes, int size, float rate, float beta, float offset,
+           int count) {
     EACH(i, count) {
         int here = place(view, i);
         float l = offset + rate * over(view, axes, size, i, [&](int at) { return x[at] * x[at]; });

@@ -121,7 +121,8 @@ BLOCK_KERNEL join_sums(const float *parts, const float *variance, float *dscale,
     if (dscale) dscale[c] += (float)two;
 }
 
-// dx = scale / sqrt(variance + eps) (dy - total / m - (x - mean) / sqrt(variance + eps) along / m), m = rows; total, along may be none
+// dx = scale / sqrt(variance + eps) (dy - total / m - (x - mean) / sqrt(variance + eps) along / m), m = rows;
+// without total and along: scale / sqrt(variance + eps) dy
 KERNEL channel_norm_dx(const float *x, const float *mean, const float *variance, const float *scale, const float *dy,
                        const float *total, const float *along, float *dx, int rows, int channels, int plane, float eps) {
     int c = blockIdx.x * blockDim.x + threadIdx.x;
@@ -138,8 +139,8 @@ KERNEL channel_norm_dx(const float *x, const float *mean, const float *variance,
 // --- what is kept of batches, for tests ---
 
 // factor <- fraction factor + 1, and the kept sums alike, the variance times `more`
-KERNEL keep_moments(const float *mean, const float *variance, float *kept_mean, float *kept_variance, float *factor, float fraction,
-                    float more, int count) {
+KERNEL keep_moments(const float *mean, const float *variance, float *kept_mean, float *kept_variance, float *factor,
+                    float fraction, float more, int count) {
     if (first() == 0) factor[0] = fraction * factor[0] + 1.0f;
     EACH(c, count) {
         kept_mean[c] = fraction * kept_mean[c] + mean[c];

@@ -1,4 +1,4 @@
-// Max, mean and sum pooling of images, channels innermost: a row of the grid is a row of places, its threads run along their channels.
+// Max, mean and sum pooling of images, channels innermost: a row of the grid is a row of places, its threads run along it.
 
 // The first and the last window that hold a place; how many rows (or columns) a window covers of the padded image.
 
@@ -55,8 +55,8 @@ KERNEL max_pool_image(const float *x, float *y, int *winner, int n, int h, int w
 }
 
 // dx = sum of dy over the windows whose winner this place is
-KERNEL max_pool_dx_image(const float *dy, const int *winner, float *dx, int n, int h, int w, int c, int ph, int pw, int kh, int kw,
-                         int sh, int sw, int top, int left) {
+KERNEL max_pool_dx_image(const float *dy, const int *winner, float *dx, int n, int h, int w, int c, int ph, int pw, int kh,
+                         int kw, int sh, int sw, int top, int left) {
     for (int row = blockIdx.y; row < n * h; row += gridDim.y) {
         int sample = row / h, a = row - sample * h, a0 = from(a, top, kh, sh), a1 = upto(a, top, sh, ph);
         EACH(i, w * c) {
@@ -74,8 +74,8 @@ KERNEL max_pool_dx_image(const float *dy, const int *winner, float *dx, int n, i
 }
 
 // y = sum of x over each window; mean: / its size within the padded image
-KERNEL sum_pool_image(const float *x, float *y, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh, int sw, int top,
-                      int left, int mean) {
+KERNEL sum_pool_image(const float *x, float *y, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh, int sw,
+                      int top, int left, int mean) {
     for (int row = blockIdx.y; row < n * ph; row += gridDim.y) {
         int sample = row / ph, h0 = (row - sample * ph) * sh - top, area = covered(h0, kh, h, top), h1 = lesser(h0 + kh, h);
         h0 = greater(h0, 0);

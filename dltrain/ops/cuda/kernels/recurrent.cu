@@ -2,7 +2,8 @@
 
 // Where the steps begin and end: y (steps, samples) from cont, or from a mask.  Going backwards the border is crossed after the
 // step that starts a sequence, and nothing comes before the first.
-template <class T> INLINE void marks(const T *x, float *y, int x_step, int x_row, int turned, int mask, int steps, int samples, int count) {
+template <class T> INLINE void marks(const T *x, float *y, int x_step, int x_row, int turned, int mask, int steps, int samples,
+                                     int count) {
     EACH(i, count) {
         int step = i / samples, time = turned ? steps - step - mask : step;
         float value = time < steps ? (float)x[time * x_step + (i - step * samples) * x_row] : 1.0f;
@@ -29,7 +30,8 @@ KERNEL marked(const float *x, const float *marks, float *y, int x_row, int y_ste
 }
 
 // z becomes tanh z, and y at the time of each step that times live
-KERNEL squash(float *z, const float *live, float *y, int y_step, int y_row, int turned, int steps, int samples, int units, int count) {
+KERNEL squash(float *z, const float *live, float *y, int y_step, int y_row, int turned, int steps, int samples, int units,
+              int count) {
     EACH(i, count) {
         int row = i / units, j = i - row * units, step = row / samples, time = turned ? steps - 1 - step : step;
         float made = tanhf(z[i]);
@@ -69,7 +71,8 @@ KERNEL over_steps(const float *x, float *y, int steps, int count) {
 
 // dw[gate] += the sum over steps and samples of da[gate] times what the gate saw: keep c before (i, f), or c after the step (o).
 // 32 units of one gate a block, 8 threads down each.
-BLOCK_KERNEL peepholes(const float *da, const float *cs, const float *keep, float *dw, int turned, int steps, int samples, int units) {
+BLOCK_KERNEL peepholes(const float *da, const float *cs, const float *keep, float *dw, int turned, int steps, int samples,
+                       int units) {
     __shared__ float parts[8][32];
     int unit = blockIdx.x * 32 + threadIdx.x, gate = blockIdx.y, rows = steps * samples;
     float sum = 0.0f;

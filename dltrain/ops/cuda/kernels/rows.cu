@@ -31,15 +31,15 @@ INLINE Spot spot(const Rows &rows, const View &view, int r, int k) {
     return {at, i / rows.inner % rows.scales};
 }
 
-// What a row is divided by: sqrt(variance + eps), or sqrt(variance) + eps; 1 without a variance.
-INLINE float divisor(const float *variance, int r, float eps, int outside) {
+// What a row is multiplied by: 1 / sqrt(variance + eps), or 1 / (sqrt(variance) + eps); 1 without a variance.
+INLINE float rate_of(const float *variance, int row, float eps, int outside) {
     if (!variance) return 1.0f;
-    return outside ? sqrtf(variance[r]) + eps : sqrtf(variance[r] + eps);
+    return 1.0f / (outside ? sqrtf(variance[row]) + eps : sqrtf(variance[row] + eps));
 }
 
 // mean = mean of x;   variance (where wanted) = mean of (x - mean)^2, of each row
-BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view, View of_mean, int way, int width, int run, int groups,
-                         int channels, int area, int count, int team) {
+BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view, View of_mean, int way, int width, int run,
+                         int groups, int channels, int area, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, 1, 0};
     int r = first() / team, lane = lane_of(team), stop = r < count ? width : 0;
     float sum = 0.0f, squares = 0.0f;
@@ -55,48 +55,49 @@ BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view
     if (variance) variance[place(of_mean, r)] = squares;
 }
 
-// y = scale (x - mean) / divisor + bias; the grid's y shares the rows
-KERNEL row_norm(const float *x, const float *mean, const float *variance, const float *scale, const float *bias, float *y, View view,
-                View of_mean, View of_scale, int way, int width, int run, int groups, int channels, int area, int inner, int scales, float eps,
-                int outside, int count, int team) {
+// y = scale (x - mean) rate + bias; the blocks below each other share the rows
+KERNEL row_norm(const float *x, const float *mean, const float *variance, const float *scale, const float *bias, float *y,
+                View view, View of_mean, View of_scale, int way, int width, int run, int groups, int channels, int area,
+                int inner, int scales, float eps, int outside, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, inner, scales};
     int r = first() / team;
     if (r >= count) return;
     int row = place(of_mean, r);
-    float middle = mean[row], by = divisor(variance, row, eps, outside);
+    float middle = mean[row], rate = rate_of(variance, row, eps, outside);
     for (int k = lane_of(team) + team * blockIdx.y; k < width; k += team * gridDim.y) {
         Spot here = spot(rows, view, r, k);
-        float made = (x[here.at] - middle) / by;
+        float made = (x[here.at] - middle) * rate;
         int own = scale ? place(of_scale, here.scale) : 0;
         y[here.at] = scale ? made * scale[own] + bias[own] : made;
     }
 }
 
-// dx = (g - mean of g - n mean of g n d / d') / d,   g = scale dy, n = (x - mean) / d, d the divisor, d' = d but without an eps outside
-BLOCK_KERNEL row_norm_dx(const float *x, const float *mean, const float *variance, const float *scale, const float *dy, float *dx,
-                         View view, View of_mean, View of_scale, int way, int width, int run, int groups, int channels, int area, int inner,
-                         int scales, float eps, int outside, int count, int team) {
+// dx = (g - mean of g - n mean of g n d / d') / d,   g = scale dy, n = (x - mean) / d, 1 / d the rate,
+// d' = d, but without the eps that is outside of the root
+BLOCK_KERNEL row_norm_dx(const float *x, const float *mean, const float *variance, const float *scale, const float *dy,
+                         float *dx, View view, View of_mean, View of_scale, int way, int width, int run, int groups,
+                         int channels, int area, int inner, int scales, float eps, int outside, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, inner, scales};
     int r = first() / team, lane = lane_of(team), row = place(of_mean, r < count ? r : 0), stop = r < count ? width : 0;
-    float middle = mean[row], by = divisor(variance, row, eps, outside), push = 0.0f, pull = 0.0f;
+    float middle = mean[row], rate = rate_of(variance, row, eps, outside), push = 0.0f, pull = 0.0f;
     for (int k = lane; k < stop; k += team) {
         Spot here = spot(rows, view, r, k);
         float g = scale ? dy[here.at] * scale[place(of_scale, here.scale)] : dy[here.at];
         push += g;
-        pull += g * ((x[here.at] - middle) / by);
+        pull += g * ((x[here.at] - middle) * rate);
     }
     push = together<true>(push, team) / width;
     pull = together<true>(pull, team) / width;
-    if (variance && outside) pull = variance[row] > 0.0f ? pull * by / sqrtf(variance[row]) : 0.0f;
+    if (variance && outside) pull = variance[row] > 0.0f ? pull / (rate * sqrtf(variance[row])) : 0.0f;
     if (!variance) pull = 0.0f;
     for (int k = lane; k < stop; k += team) {
         Spot here = spot(rows, view, r, k);
         float g = scale ? dy[here.at] * scale[place(of_scale, here.scale)] : dy[here.at];
-        dx[here.at] = (g - push - (x[here.at] - middle) / by * pull) / by;
+        dx[here.at] = (g - push - (x[here.at] - middle) * rate * pull) * rate;
     }
 }
 
-// dscale[s] += sum of dy (x - mean) / divisor, dbias[s] += sum of dy, over the elements whose scale is number s: a block for each
+// dscale[s] += sum of dy (x - mean) rate, dbias[s] += sum of dy, over the elements whose scale is number s: a block for each
 BLOCK_KERNEL row_norm_dw(const float *x, const float *mean, const float *variance, const float *dy, float *dscale, float *dbias,
                          View view, View of_mean, View of_scale, int width, int inner, int scales, float eps, int count) {
     int s = blockIdx.x, to = place(of_scale, s);
@@ -113,8 +114,8 @@ BLOCK_KERNEL row_norm_dw(const float *x, const float *mean, const float *varianc
     if (dbias) dbias[to] += total;
 }
 
-// The same where scales lie beside each other in memory, in `count` rows of theirs: parts[b, 0], parts[b, 1] over chunk b of them;
-// scale s of such a row i is of row i / area groups + s / run
+// The same where scales lie beside each other in memory, in `count` runs: parts[b, 0], parts[b, 1] = both sums over chunk b of
+// these, total first; scale s of run i belongs to row i / area groups + s / run
 BLOCK_KERNEL chunk_dw(const float *x, const float *mean, const float *variance, const float *dy, float *parts, View of_mean,
                       int scales, int groups, int run, int area, float eps, int chunk, int count) {
     __shared__ float totals[256], alongs[256];

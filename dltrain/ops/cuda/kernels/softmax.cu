@@ -19,7 +19,8 @@ INLINE void soften(const float *a, int lane, int step, int classes, int team, fl
 
 // y = exp(x - max x) / sum of exp(x - max x);   logarithms: y = x - max x - log(that sum)
 BLOCK_KERNEL softmax(const float *x, float *y, View lines, int step, int classes, int logarithms, int count, int team) {
-    int line = first() / team, lane = lane_of(team), stop = line < count ? classes : 0, at = place(lines, line < count ? line : 0);
+    int line = first() / team, lane = lane_of(team), stop = line < count ? classes : 0;
+    int at = place(lines, line < count ? line : 0);
     float top, sum;
     soften(x + at, lane, step, stop, team, top, sum);
     float log_sum = logf(sum);
@@ -32,7 +33,8 @@ BLOCK_KERNEL softmax(const float *x, float *y, View lines, int step, int classes
 // dx = (dy - sum of dy y) y;   logarithms: dx = dy - exp(y) sum of dy
 BLOCK_KERNEL softmax_dx(const float *y, const float *dy, float *dx, View lines, int step, int classes, int logarithms, int count,
                         int team) {
-    int line = first() / team, lane = lane_of(team), stop = line < count ? classes : 0, at = place(lines, line < count ? line : 0);
+    int line = first() / team, lane = lane_of(team), stop = line < count ? classes : 0;
+    int at = place(lines, line < count ? line : 0);
     float sum = 0.0f;
     for (int c = lane; c < stop; c += team) sum += logarithms ? dy[at + c * step] : dy[at + c * step] * y[at + c * step];
     sum = together<true>(sum, team);
@@ -62,8 +64,8 @@ INLINE Spot spot(const int *label, const float *weight, const View &lines, const
     return me;
 }
 
-INLINE float wanted(int kind, const float *target, const View &table, const Spot &me, int c, int step, int classes, float smoothing,
-                    float mean) {
+INLINE float wanted(int kind, const float *target, const View &table, const Spot &me, int c, int step, int classes,
+                    float smoothing, float mean) {
     if (kind == TABLE) return target[place(table, me.k * classes + c)];
     if (kind == SOFT) return target[me.at + c * step] * (1.0f - smoothing) + mean * smoothing;
     return (c == me.k ? 1.0f - smoothing : 0.0f) + smoothing / classes;
@@ -80,8 +82,8 @@ INLINE float share(const float *dy, const float *z) { return z[0] != 0.0f ? dy[0
 
 // prob = softmax of x;   loss = -weight sum of t log max(prob, least);   `number` is the smoothing, or gamma
 BLOCK_KERNEL class_loss(const float *x, const int *label, const float *target, const float *weight, float *prob, float *loss,
-                        View lines, View labels, View weights, View table, int per, int step, int classes, int ignores, int ignore,
-                        int kind, float number, float least, int count, int team) {
+                        View lines, View labels, View weights, View table, int per, int step, int classes, int ignores,
+                        int ignore, int kind, float number, float least, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
     int stop = me.live ? classes : 0;
     float top, sum, cost = 0.0f, smoothing = kind == FOCAL ? 0.0f : number;
@@ -129,8 +131,9 @@ BLOCK_KERNEL class_loss_dx(const float *prob, const int *label, const float *tar
 }
 
 // loss = weight sum over classes of max(0, margin - d x)^p, d = 1 for the label, else -1;   p = 1, or 2: squared
-BLOCK_KERNEL hinge_loss(const float *x, const int *label, const float *weight, float *loss, View lines, View labels, View weights,
-                        int per, int step, int classes, int ignores, int ignore, float margin, int squared, int count, int team) {
+BLOCK_KERNEL hinge_loss(const float *x, const int *label, const float *weight, float *loss, View lines, View labels,
+                        View weights, int per, int step, int classes, int ignores, int ignore, float margin, int squared,
+                        int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
     float sum = 0.0f;
     for (int c = me.lane; c < classes && me.live; c += team) {
@@ -142,9 +145,9 @@ BLOCK_KERNEL hinge_loss(const float *x, const int *label, const float *weight, f
 }
 
 // dx = -d p max(0, margin - d x)^(p - 1) weight dy / z
-KERNEL hinge_loss_dx(const float *x, const int *label, const float *weight, const float *z, const float *dy, float *dx, View lines,
-                     View labels, View weights, int per, int step, int classes, int ignores, int ignore, float margin, int squared,
-                     int count, int team) {
+KERNEL hinge_loss_dx(const float *x, const int *label, const float *weight, const float *z, const float *dy, float *dx,
+                     View lines, View labels, View weights, int per, int step, int classes, int ignores, int ignore,
+                     float margin, int squared, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
     for (int c = me.lane; c < classes && me.live; c += team) {
         float v = x[me.at + c * step], gap = maximum(margin - (c == me.k ? v : -v), 0.0f);
@@ -155,8 +158,8 @@ KERNEL hinge_loss_dx(const float *x, const int *label, const float *weight, cons
 }
 
 // loss = -weight log max(x[label], least);   logarithms: -weight x[label]
-KERNEL label_loss(const float *x, const int *label, const float *weight, float *loss, View lines, View labels, View weights, int per,
-                  int step, int classes, int ignores, int ignore, int logarithms, float least, int count, int team) {
+KERNEL label_loss(const float *x, const int *label, const float *weight, float *loss, View lines, View labels, View weights,
+                  int per, int step, int classes, int ignores, int ignore, int logarithms, float least, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
     if (!me.live) return;
     float own = x[me.at + me.k * step], cost = -(logarithms ? own : logf(maximum(own, least)));
@@ -164,9 +167,9 @@ KERNEL label_loss(const float *x, const int *label, const float *weight, float *
 }
 
 // dx[label] = -weight dy / z / max(x[label], least), of logarithms -weight dy / z;   0 elsewhere
-KERNEL label_loss_dx(const float *x, const int *label, const float *weight, const float *z, const float *dy, float *dx, View lines,
-                     View labels, View weights, int per, int step, int classes, int ignores, int ignore, int logarithms,
-                     float least, int count, int team) {
+KERNEL label_loss_dx(const float *x, const int *label, const float *weight, const float *z, const float *dy, float *dx,
+                     View lines, View labels, View weights, int per, int step, int classes, int ignores, int ignore,
+                     int logarithms, float least, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
     for (int c = me.lane; c < classes && me.live; c += team) {
         float slope = logarithms ? 1.0f : 1.0f / maximum(x[me.at + c * step], least);

@@ -1,4 +1,4 @@
-// What is compared with its surroundings: weighted means over all maps and a window, an axis after the other, in planes of their own.
+// Places compared with their surroundings: weighted means over all maps and a window, an axis after the other, in planes.
 // Places are counted in logical order; a plane holds the places of one sample, `size` of them.
 
 INLINE float divided(float x, float by) { return by > 0.0f ? x / by : 0.0f; }
@@ -54,7 +54,8 @@ BLOCK_KERNEL middles(const float *deviation, float *middle, int size) {
 }
 
 // y = x / max(deviation, middle), 0 where that is 0
-KERNEL divide(const float *x, const float *deviation, const float *middle, float *y, View maps, int channels, int size, int count) {
+KERNEL divide(const float *x, const float *deviation, const float *middle, float *y, View maps, int channels, int size,
+              int count) {
     EACH(i, count) {
         int at = place(maps, i), to = i / channels;
         y[at] = divided(x[at], maximum(deviation[to], middle[to / size]));

@@ -1,4 +1,4 @@
-// Teams: as many threads of a block, a power of two, as one line of numbers needs; all teams of a block meet at the same barriers.
+// Teams: as many threads of a block, a power of two, as a line of numbers needs; all teams of a block meet at the same barriers.
 
 INLINE int lane_of(int team) { return threadIdx.x & (team - 1); }
 

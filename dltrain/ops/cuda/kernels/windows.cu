@@ -15,7 +15,8 @@ INLINE Place unfold(const int *size, int channels, int last, int i) {
 
 INLINE int fold(const int *size, int channels, int last, const Place &place, int flat) {
     int area = size[0] * size[1] * size[2];
-    return last ? (place.sample * area + flat) * channels + place.channel : (place.sample * channels + place.channel) * area + flat;
+    if (last) return (place.sample * area + flat) * channels + place.channel;
+    return (place.sample * channels + place.channel) * area + flat;
 }
 
 // f(where in memory, flat place in the plane) for each element under the window at a place of y; -1, -1 beyond the image
@@ -51,7 +52,8 @@ template <class F> INLINE void windows(const int *g, int channels, int last, con
 INLINE int size_of(const int *g, const int *at, bool padded) {
     int size = 1;
     for (int axis = 0; axis < 3; axis++) {
-        int start = at[axis] * g[9 + axis] - g[12 + axis], stop = lesser(start + g[6 + axis], g[axis] + (padded ? g[12 + axis] : 0));
+        int pad = g[12 + axis], start = at[axis] * g[9 + axis] - pad;
+        int stop = lesser(start + g[6 + axis], g[axis] + (padded ? pad : 0));
         size *= padded ? stop - start : greater(stop - greater(start, 0), 0);
     }
     return greater(size, padded ? 1 : 0);
