@@ -34,7 +34,7 @@ Sizes = Annotated[tuple[int, ...], BeforeValidator(sizes), WithJsonSchema(_SIZES
 class Absent(Source):
     """Files that need not be there for the net to be built.
 
-    shapes    {data: [3, 256, 256], label: []}: each field without the batch, the data first; counts only while a file is missing
+    shapes    {data: [3, 256, 256], label: []}: each field without the batch; counts only while a file is missing
     """
 
     shapes: dict[str, Sizes] = field(default_factory=dict)
@@ -43,4 +43,5 @@ class Absent(Source):
         """The fields by `shapes`, some of them whole numbers; {} where all files are there to tell."""
         if not self.shapes or all(map(os.path.exists, files)):
             return {}
-        return {name: Shape(each, "index" if name in whole else "float") for name, each in self.shapes.items()}
+        names = sorted(self.shapes, key=lambda name: name != "data")  # as the files would have it
+        return {name: Shape(self.shapes[name], "index" if name in whole else "float") for name in names}

@@ -16,7 +16,7 @@ from dltrain.wiring import PHASES, Line, matches
 
 
 def anchor_lines(document: Document, value: Any, path: Key, names: dict[str, Any]) -> None:
-    """Makes the paths of layers absolute, in lines and in the lines of blocks: in a file they are relative to it."""
+    """Makes the paths of layers absolute in the text itself, which a run keeps: in a file they are relative to it."""
     inner = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
     for key, item in inner:
         anchor_lines(document, item, (*path, key), names)
@@ -25,7 +25,7 @@ def anchor_lines(document: Document, value: Any, path: Key, names: dict[str, Any
         if isinstance(value.get(key), str):
             try:
                 value[key] = absolute(document, work(value[key], path, names), (*path, key))
-            except Unworkable:  # told where the line is read
+            except Unworkable:  # a parameter of a block, or a mistake: the line itself has it
                 continue
 
 
@@ -56,6 +56,7 @@ def read_line(document: Document, placed: Placed, rules: dict[str, dict[str, Any
     common = {key: value for key, value in item.items() if key in shared and key != "param"}
     own = {key: value for key, value in item.items() if key not in shared and key not in NOT_YET["line"]}
     meant = kind_of(document, item, own, path, what)
+    own |= {key: absolute(document, own[key], (*path, key)) for key in (LAYERS[meant].paths if meant else ()) if key in own}
     misspelt = {nearest(key, shared) for key in own if not meant or key not in keys_of(LAYERS[meant])}
     keys = check(document, LineKeys, common, path, what, excused=misspelt)
     layer = check(document, LAYERS[meant], own, path, what, shared) if meant else None

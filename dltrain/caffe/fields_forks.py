@@ -1,8 +1,7 @@
-"""Messages that well-known forks of Caffe added: SSD's boxes, Fast R-CNN's regions, SegNet's way up."""
+"""Messages that well-known forks of Caffe added: SSD's boxes, Fast R-CNN's regions."""
 
 FORK_ENUMS = {
     "PriorBoxParameter.CodeType": "CORNER=1 CENTER_SIZE CORNER_SIZE",
-    "BNParameter.BNMode": "LEARN INFERENCE",
     "MultiBoxLossParameter.LocLossType": "L2 SMOOTH_L1",
     "MultiBoxLossParameter.ConfLossType": "SOFTMAX LOGISTIC",
     "MultiBoxLossParameter.MatchType": "BIPARTITE PER_PREDICTION",
@@ -13,9 +12,7 @@ ADDED = {
     "LayerParameter": """
         202 permute_param PermuteParameter, 203 prior_box_param PriorBoxParameter, 206 norm_param NormalizeParameter,
         201 multibox_loss_param MultiBoxLossParameter, 8266711 roi_pooling_param ROIPoolingParameter,
-        8266712 smooth_l1_loss_param SmoothL1LossParameter, 8266713 upsample_param UpsampleParameter,
-        8266714 bn_param BNParameter, 8266715 shuffle_channel_param ShuffleChannelParameter""",
-    "DropoutParameter": "2 scale_train bool true",
+        8266712 smooth_l1_loss_param SmoothL1LossParameter""",
 }
 
 FORK_FIELDS = {
@@ -33,7 +30,4 @@ FORK_FIELDS = {
         13 neg_pos_ratio float 3, 14 neg_overlap float 0.5, 15 code_type PriorBoxParameter.CodeType CORNER""",
     "ROIPoolingParameter": "1 pooled_h uint32 0, 2 pooled_w uint32 0, 3 spatial_scale float 1",
     "SmoothL1LossParameter": "1 sigma float 1",
-    "UpsampleParameter": "1 scale uint32 2, 2 scale_h uint32, 3 scale_w uint32, 4 upsample_h uint32, 5 upsample_w uint32",
-    "BNParameter": "1 scale_filler FillerParameter, 2 shift_filler FillerParameter, 3 bn_mode BNMode LEARN",
-    "ShuffleChannelParameter": "1 group uint32 1",
 }

@@ -8,8 +8,8 @@ from typing import Any
 from dltrain.caffe.message import Message
 from dltrain.translate.caffe_layers import Keys
 from dltrain.translate.caffe_pieces import Assembly
-from dltrain.translate.caffe_sources import PAIRED, absolute, batch_size, listed, path_of, shuffles, told
-from dltrain.translate.caffe_steps import Side, deployed, steps_of
+from dltrain.translate.caffe_sources import PAIRED, absolute, batch_size, listed, path_of, resized, shuffles, told
+from dltrain.translate.caffe_steps import Side, deployed, holds_grey, steps_of
 from dltrain.translate.names import readable, unique
 
 KNOWN = {"mnist": "mnist (with val: null)", "cifar10": "cifar10 (with val: null)"}  # sets that have a source of their own
@@ -73,8 +73,9 @@ class Supply:
         if size:
             self.batch[phase] = size
         crop = layer["transform_param"]["crop_size"]
-        if crop and names and self.shapes.get(names[0]) is None:
-            self.shapes[names[0]] = (self.channels(layer), crop, crop)
+        sides = (crop, crop) if crop else resized(layer)
+        if sides and names and self.shapes.get(names[0]) is None:
+            self.shapes[names[0]] = (self.channels(layer), *sides)
 
     def channels(self, layer: Message) -> int:
         """How many channels a picture has, as far as the layer's words tell."""
@@ -110,7 +111,10 @@ class Supply:
         steps = {phase: steps_of(layer, phase, self.side, self.notes) if layer is not None else []
                  for phase, layer in (("train", train or first), ("test", test))}  # fmt: skip
         if first is not None and first["type"] == "Input":
-            steps["train"] = steps["test"] = deployed(self.shapes[self.fields[0]], self.side, self.notes)
+            shape = self.shapes[self.fields[0]]
+            steps["train"] = steps["test"] = deployed(shape, self.side, self.notes)
+            if shape is not None and steps["train"]:
+                made["source"]["shapes"][self.fields[0]] = [shape[0], "any", "any"]
         made |= {"transform": steps["train"]} if steps["train"] else {}
         if test is not None and (other := self.other(steps, test, train, made)):
             made["test"] = other
@@ -143,6 +147,9 @@ class Supply:
         files = {split: path_of(layer) for split, layer in layers.items()}
         said = {split: path or files[split] for split, path in found.items()}
         true: Keys = {"type": made.pop("type"), **said, **made}
+        if not all(files.values()):
+            self.notes.append(f"'{first['name']}' ({first['type']}) names no source: write it into data.source")
+            return blank
         here = all(found.values()) and not self.is_level(first)
         if true["type"] == "hdf5" and (counted := {name: count for name, count in classes.items()
                                                    if name in self.fields and not (here and name == "label")}):  # fmt: skip
@@ -152,7 +159,8 @@ class Supply:
         names = ", ".join(dict.fromkeys(name for name in files.values() if name))
         plain = len(self.fields) == 2 and "siamese" not in names
         known = next((f", or write data.source: {ours}" for word, ours in KNOWN.items() if word in names.lower() and plain), "")
-        self.notes.append(f"the data are not here: {names}; put them there, beside this config, or their paths into data.source{known}")
+        words = "put them there, beside this config, or their paths into data.source"
+        self.notes.append(f"the data are not here: {names}; {words}{known}")
         if true["type"] == "image_list":  # whose pictures are of any size
             return true if first["image_data_param"]["new_height"] else blank
         unknown = [name for name in self.fields if self.shapes[name] is None and name not in classes]
@@ -183,9 +191,10 @@ class Supply:
 
 # --- the sources ---
 def lmdb(supply: Supply, layer: Message) -> Keys:
-    """Pictures as OpenCV decodes them; a LevelDB is not read."""
-    grey = layer["transform_param"]["force_gray"]
-    if supply.is_level(layer):
+    """Pictures as OpenCV decodes them, grey ones too; a LevelDB is not read."""
+    said, found = layer["transform_param"], supply.side.places.find(path_of(layer))
+    grey = said["force_gray"] or (not said["force_color"] and found is not None and holds_grey(found))
+    if supply.is_level(layer) and path_of(layer):
         supply.notes.append(f"'{layer['name']}' (Data): {path_of(layer)} is a LevelDB, which is not read here; make an LMDB "
                             "of it (convert_imageset --backend=lmdb)")  # fmt: skip
     if layer["data_param"]["rand_skip"]:

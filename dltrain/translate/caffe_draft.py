@@ -46,7 +46,7 @@ def translated(given: Given, nets: Nets, wish: Wish) -> tuple[Draft, Lines, Side
     notes += nowhere(nets, sights)
     assembly = Assembly(sights, notes)
     files = [*given.nets, *([given.solver] if given.solver is not None else [])]
-    side = Side(Places(files or [nets.first.path]), read_mean_file(given.mean))
+    side = Side(Places(files or [nets.first.path]), read_mean_file(given.mean), bool(given.weights))
     supply = Supply(assembly, side, notes)
     supply.shapes |= {name: wish.shapes[name] for name in wish.shapes if name in supply.shapes}
     ends = assembly.wire(supply.names)
@@ -60,7 +60,7 @@ def translated(given: Given, nets: Nets, wish: Wish) -> tuple[Draft, Lines, Side
     solve(draft, given, nets, trained, bool(assembly.sources.get("test")), notes)
     parameters(draft, lines, trained)
     draft.weights = load(lines, weights_of(given, nets.solver, side, notes), notes)
-    settle(draft, supply, wish.shapes, lines.deploy, notes)
+    settle(draft, supply, wish.shapes, lines, notes)
     tests(nets, supply, notes)
     draft.notes = list(dict.fromkeys(notes))
     return draft, lines, side

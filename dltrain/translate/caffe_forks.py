@@ -45,6 +45,12 @@ def reshape(of: Message, bottom: Any, top: Any, suffix: str, sizes: list[int], n
     return part(of, "Reshape", [bottom], top, suffix).put("reshape_param", said.put("axis", 1).put("num_axes", num_axes))
 
 
+def told(layer: Message, field: str) -> dict[str, list[Any]]:
+    """The settings that a fork has added, whatever they are."""
+    said = layer.fields.get(field, [None])[-1]
+    return said.fields if isinstance(said, Message) else {}
+
+
 def axpy(layer: Message, above: list[Message], notes: list[str]) -> list[Message]:
     """y = a x + b, a being one number a channel (SENet)."""
     bottoms, (top,) = layer.all("bottom"), layer.all("top")
@@ -58,10 +64,11 @@ def axpy(layer: Message, above: list[Message], notes: list[str]) -> list[Message
 
 def shuffle(layer: Message, above: list[Message], notes: list[str]) -> list[Message]:
     """Channels of g groups, the first of each, then the second of each (ShuffleNet)."""
-    groups = int(layer["shuffle_channel_param"]["group"])
+    groups = int(told(layer, "shuffle_channel_param").get("group", [1])[-1])
     (bottom,), (top,) = layer.all("bottom"), layer.all("top")
     apart, turned = f"{layer['name']}/groups", f"{layer['name']}/turned"
-    turn = settings(part(layer, "Permute", [apart], turned, "/turned"), "permute_param", "PermuteParameter", order=[0, 2, 1, 3, 4])
+    turn = part(layer, "Permute", [apart], turned, "/turned")
+    settings(turn, "permute_param", "PermuteParameter", order=[0, 2, 1, 3, 4])
     return [reshape(layer, bottom, apart, "/groups", [groups, -1], 1), turn, reshape(layer, turned, top, "", [-1], 2)]
 
 
@@ -83,15 +90,15 @@ def normalize(layer: Message, above: list[Message], notes: list[str]) -> list[Me
 
 def bn(layer: Message, above: list[Message], notes: list[str]) -> list[Message]:
     """SegNet's BN: the batch's own statistics, scale and shift; for inference a scale and a shift alone."""
-    said = layer["bn_param"]
+    said = told(layer, "bn_param")
     if any(name in said for name in ("slope_filler", "frozen", "momentum")):  # PSPNet's, with other blobs
         return []
     (bottom,), (top,) = layer.all("bottom"), layer.all("top")
     scale = settings(Message("LayerParameter"), "scale_param", "ScaleParameter", bias_term=True)["scale_param"]
     for theirs, ours in {"scale_filler": "filler", "shift_filler": "bias_filler"}.items():
         if theirs in said:
-            scale.put(ours, said[theirs])
-    if said["bn_mode"] == "INFERENCE":
+            scale.put(ours, Message("FillerParameter", dict(said[theirs][-1].fields)))
+    if said.get("bn_mode", [""])[-1] == "INFERENCE":
         return [part(layer, "Scale", [bottom], top, "", "param").put("scale_param", scale)]
     norm = part(layer, "BatchNorm", [bottom], top, "/norm")
     settings(norm, "batch_norm_param", "BatchNormParameter", use_global_stats=False, eps=1e-9)
@@ -102,20 +109,21 @@ def upsample(layer: Message, above: list[Message], notes: list[str]) -> list[Mes
     """SegNet's Upsample: values go back to where pooling found them; with one bottom, every value `scale` times."""
     bottoms, (top,) = layer.all("bottom"), layer.all("top")
     if len(bottoms) == 1:
-        return [part(layer, "NearestUpsample", bottoms, top, "", "upsample_param")]
+        scale = told(layer, "upsample_param").get("scale", [2])[-1]
+        made = part(layer, "NearestUpsample", bottoms, top)
+        return [settings(made, "convolution_param", "ConvolutionParameter", stride=[int(scale)])]
     pool = next((one for one in above[::-1] if one["type"] == "Pooling" and bottoms[1] in one.all("top")[1:]), None)
     return [part(layer, "Unpooling", [*bottoms, *pool.all("bottom")], top)] if pool is not None else []
 
 
 def dropout(layer: Message, above: list[Message], notes: list[str]) -> list[Message]:
     """scale_train: false: what is kept stays as it is, and a test shrinks all by as much (Fast R-CNN)."""
-    said = layer["dropout_param"]
-    if said["scale_train"]:
+    if told(layer, "dropout_param").get("scale_train", [True])[-1] not in (False, 0):
         return []
-    (bottom,), (top,) = layer.all("bottom"), layer.all("top")
-    drop = settings(part(layer, "Dropout", [bottom], top), "dropout_param", "DropoutParameter", dropout_ratio=said["dropout_ratio"])
-    shrink = settings(part(layer, "Power", [top], top, "/shrink"), "power_param", "PowerParameter", scale=1 - said["dropout_ratio"])
-    return [drop, shrink]
+    (bottom,), (top,), ratio = layer.all("bottom"), layer.all("top"), layer["dropout_param"]["dropout_ratio"]
+    drop, shrink = part(layer, "Dropout", [bottom], top), part(layer, "Power", [top], top, "/shrink")
+    return [settings(drop, "dropout_param", "DropoutParameter", dropout_ratio=ratio),
+            settings(shrink, "power_param", "PowerParameter", scale=1 - ratio)]  # fmt: skip
 
 
 def smooth_l1(layer: Message, above: list[Message], notes: list[str]) -> list[Message]:

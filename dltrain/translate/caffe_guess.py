@@ -9,29 +9,38 @@ from typing import Any
 from dltrain.errors import DataError
 from dltrain.tensor import Shape
 from dltrain.translate.caffe_data import Supply
-from dltrain.translate.caffe_shapes import classes_of, fit_labels, places_of, side_of_pictures, sketched
+from dltrain.translate.caffe_forks import MOST
+from dltrain.translate.caffe_net import Lines
+from dltrain.translate.caffe_shapes import classes_of, fit_labels, places_of, read_as, side_of_pictures, sketched
 from dltrain.translate.draft import Draft, Part
 
 GUESSES = {"mnist": (1, 28, 28), "lenet": (1, 28, 28), "cifar": (3, 32, 32)}  # by the name of the data, or of the net
 USUAL = 256  # the side that pictures had in Caffe's examples
 
 
-def settle(draft: Draft, supply: Supply, told: Collection[str], deploy: bool, notes: list[str]) -> None:
+def settle(draft: Draft, supply: Supply, told: Collection[str], lines: Lines, notes: list[str]) -> None:
     """The data section; sizes of pictures that are not here; labels that fit.  Shapes that the user has `told` stay."""
     classes = classes_of(draft, supply.fields)
+    lines.untold = [name for name in supply.fields if supply.shapes[name] is None and name not in classes]
     guess(draft, supply, classes, notes)
-    for _ in range(2):  # once more with the shapes of labels that the first time has told
-        blank = draft.data["source"]
-        shapes = {name: Shape((2, *sizes)) for name, sizes in blank.get("shapes", {}).items()}
+    source = draft.data["source"]
+    for _ in range(3):  # what is found tells more the next time
+        said: dict[str, Any] = {name: supply.shapes[name] if "any" in sizes else sizes
+                                for name, sizes in source.get("shapes", {}).items()}  # fmt: skip
+        shapes = {name: Shape((2, *sizes)) for name, sizes in said.items()}
         net = sketched(draft)
         for phase in ("deploy", "test", "train"):
             shapes |= net.shapes.get(phase, {}) if net is not None else {}
-        for name in classes if "shapes" in blank else ():
+        for name in supply.fields if "shapes" in source else ():
             known = supply.shapes.get(name)
-            wanted = places_of(draft, name, shapes)
+            wanted = places_of(draft, name, shapes) if name in classes else None if known else read_as(draft, name, shapes)
             if wanted is not None and name not in told and (not known or prod(known) == prod(wanted)):
-                blank["shapes"][name] = list(wanted)
-    fit_labels(draft, shapes, deploy)
+                source["shapes"][name] = list(wanted)
+        fit_batches(draft, shapes)
+        span_channels(draft, shapes)
+    if source["type"] == "lmdb" and next(iter(source.get("shapes", {}).values()), ())[:1] == [1]:
+        source["color"] = "grey"
+    fit_labels(draft, shapes, lines.deploy)
 
 
 def guess(draft: Draft, supply: Supply, classes: dict[str, int], notes: list[str]) -> None:
@@ -40,6 +49,7 @@ def guess(draft: Draft, supply: Supply, classes: dict[str, int], notes: list[str
     if first is None:
         raise DataError("the net reads no data: it has neither a data layer nor an input")
     by_weights(draft, supply, classes)
+    supply.batch |= {"train": size} if not supply.batch and (size := batch_of(draft, supply)) else {}
     main = supply.main("train") or supply.main("test") or supply.main("deploy")
     known = supply.shapes[first] is not None or main is None or main["type"] == "HDF5Data"
     words = f"{supply.main_path()} {draft.name}".lower()
@@ -50,10 +60,36 @@ def guess(draft: Draft, supply: Supply, classes: dict[str, int], notes: list[str
     supply.shapes[first] = supply.shapes[first] if known else usual
     draft.data = supply.section(classes)
     mean = supply.side.arrays.get("mean.npy")
-    if "shapes" in draft.data["source"] and mean is not None:
+    if "shapes" in draft.data["source"] and mean is not None and draft.data["source"]["shapes"][first][-1] != "any":
         draft.data["source"]["shapes"][first] = list(mean.shape)
     elif "shapes" in draft.data["source"] and not known:
         draft.data["source"]["shapes"][first] = sized(draft, first, usual, notes)
+
+
+def batch_of(draft: Draft, supply: Supply) -> int | None:
+    """How many samples a batch has, by a Reshape that says how labels lie in it (steps x streams)."""
+    for part in draft.net:
+        if part.type == "Reshape" and part.bottoms[0] in supply.fields[1:] and part.keys["axis"] == 0:
+            sizes: list[int] = part.keys["shape"]
+            if sizes and min(sizes) > 0 and not supply.shapes[part.bottoms[0]]:
+                return prod(sizes)
+    return None
+
+
+def fit_batches(draft: Draft, shapes: dict[str, Shape]) -> None:
+    """A Reshape to a size of batch that nobody has said otherwise: the batch as it comes."""
+    for part in draft.net:
+        x, sizes = shapes.get(part.bottoms[0]) if part.bottoms else None, part.keys.get("shape")
+        if part.type == "Reshape" and x is not None and sizes and part.keys["axis"] == 0 and min(sizes) > 0:
+            sizes[0] = 0 if sizes[0] != x[0] and prod(sizes[1:]) == x.count // x[0] else sizes[0]
+
+
+def span_channels(draft: Draft, shapes: dict[str, Shape]) -> None:
+    """The LRN that stands for the norm over all channels, now that their number is known."""
+    for part in draft.net:
+        x = shapes.get(part.bottoms[0]) if part.bottoms else None
+        if part.type == "LRN" and part.keys["local_size"] == MOST and x is not None:
+            part.keys |= {"local_size": 2 * x[1] - 1, "alpha": float(2 * x[1] - 1)}
 
 
 def sized(draft: Draft, field: str, usual: tuple[int, ...], notes: list[str]) -> list[int]:

@@ -65,6 +65,8 @@ def placed_in(words: str, lines: Lines) -> str:
         name = re.match(r"layer '([^']+)'", row)
         piece = next((one for one in lines.assembly.pieces if name and one.name == name[1]), None)
         made.append(f"{piece.path}:{piece.layer.line}: {row}" if piece is not None else f"{lines.assembly.pieces[0].path}: {row}")
+    if lines.untold:
+        made.append(f"nothing tells the shape of {', '.join(lines.untold)}; --shape {lines.untold[0]}=C,H,W does")
     return "\n".join(["translated, but not to be built:", *made])
 
 

@@ -214,7 +214,7 @@ KINDS: dict[str, Kind] = {
     "LSTM": Kind("LSTM", "recurrent_param", recurrent, ("state", "cell")),
     "MultinomialLogisticLoss": Kind("MultinomialLogisticLoss"),
     "MVN": Kind("MVN", "mvn_param", plain("normalize_variance", "across_channels", "eps")),
-    "NearestUpsample": Kind("Upsample", "upsample_param", plain("scale")),
+    "NearestUpsample": Kind("Upsample", "convolution_param", lambda said, layer: {"scale": bare(list(said.all("stride")))}),
     "Parameter": Kind("Parameter", "parameter_param", lambda said, layer: {"shape": dims(said["shape"])}),
     "Permute": Kind("Permute", "permute_param", lambda said, layer: {"order": list(said.all("order"))}),
     "Pooling": Kind("Pooling", "pooling_param", pooling, ("mask",)),

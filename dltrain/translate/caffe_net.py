@@ -30,6 +30,7 @@ class Lines:
     of: dict[int, list[str]] = field(default_factory=dict)  # piece -> its lines
     params: list[Param] = field(default_factory=list)
     deploy: bool = False  # whether there is a deploy net to go by
+    untold: list[str] = field(default_factory=list)  # fields whose shapes the files do not tell
     blobs: dict[str, dict[str, str]] = field(default_factory=dict)  # phase -> their name of a blob at its end -> ours
 
     def blob(self, blob: Blob) -> str:
@@ -102,7 +103,8 @@ def left_out(assembly: Assembly, order: list[int], notes: list[str]) -> list[int
     if needed:
         rows = [f"{piece.path}:{piece.layer.line}: '{piece.theirs}' ({piece.type}): {reason(piece, True)}, and "
                 f"{reader(pieces, number, kept)} needs it" for number, piece in needed]  # fmt: skip
-        raise DataError("\n".join(["not translated; take these layers out of the prototxt, or put known ones in their place:", *rows]))
+        head = "not translated; take these layers out of the prototxt, or put known ones in their place:"
+        raise DataError("\n".join([head, *rows]))
     if not kept:
         raise DataError(f"{pieces[0].path if pieces else 'the prototxt'}: has no layers besides those that bring in data")
     return kept

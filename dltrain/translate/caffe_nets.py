@@ -55,8 +55,8 @@ class Nets:
         if self.deploy is not None and self.deploy is not train:
             found.append(sight("deploy", str(self.deploy.path), self.deploy.net, level, stages))
         elif train is not None and not stages and usual_stage(train.net, "deploy"):
-            one = sight("deploy", str(train.path), train.net, level, {"deploy"})
-            found += [one] if any(map(is_source, one.layers)) else []
+            deployed = sight("deploy", str(train.path), train.net, level, {"deploy"})
+            found += [deployed] if any(map(is_source, deployed.layers)) else []
         fed = [one for one in found if any(map(is_source, one.layers))]
         notes += [
             f"{Path(one.path).name}: has no data layer in phase {one.phase}, which is left out"

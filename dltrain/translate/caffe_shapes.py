@@ -21,6 +21,7 @@ from dltrain.vars import named
 
 LABEL_AT = {"SoftmaxWithLoss": 1, "Accuracy": 1, "HingeLoss": 1, "InfogainLoss": 1, "MultinomialLogisticLoss": 1, "Embed": 0,
             "BatchReindex": 1}  # fmt: skip
+PAIRED = ("Eltwise", "EuclideanLoss", "L1Loss", "SigmoidCrossEntropyLoss", "SmoothL1Loss")  # whose bottoms are alike
 KEEPS_WHOLE = ("Slice", "Reshape", "Flatten", "Crop", "Tile", "Permute", "Filter", "Split", "BatchReindex")
 LIKELY = (28, 32, 224, 227, 256, 64, 96, 112, 128, 160, 192, 231, 299, 300, 321, 384, 500, 512)  # sides of pictures
 
@@ -117,6 +118,21 @@ def places_of(draft: Draft, field: str, shapes: dict[str, Shape]) -> tuple[int, 
                 axis = axis % len(x)
                 rest = (*x[1:axis], *x[axis + 1 :])
                 return tuple(rest) if any(size > 1 for size in rest) else ()
+    return None
+
+
+def read_as(draft: Draft, field: str, shapes: dict[str, Shape]) -> tuple[int, ...] | None:
+    """The shape of a field that nobody tells, by its first reader; None where that does not tell either."""
+    first = next(iter(draft.data["source"]["shapes"]))
+    for part in (part for part in draft.net if field in part.bottoms):
+        place = part.bottoms.index(field)
+        other = shapes.get(part.bottoms[1 - place]) if part.type in PAIRED and place < 2 and len(part.bottoms) > 1 else None
+        if other is not None:
+            return tuple(other[1:])
+        if part.type == "ROIPooling" and place == 1:
+            return (5,)
+        if field != first and (part.type == "Convolution" or "share" in part.keys):
+            return tuple(shapes[first][1:])
     return None
 
 

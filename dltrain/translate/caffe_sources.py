@@ -38,6 +38,14 @@ def batch_size(layer: Message) -> int:
     return 0
 
 
+def resized(layer: Message) -> tuple[int, int] | None:
+    """Height and width of SSD's resize_param, which Caffe itself does not know."""
+    for said in layer["transform_param"].all("resize_param"):
+        if isinstance(said, Message) and {"height", "width"} <= said.fields.keys():
+            return int(said.fields["height"][-1]), int(said.fields["width"][-1])
+    return None
+
+
 def shuffles(layer: Message) -> bool:
     return bool(layer["image_data_param"]["shuffle"] or layer["hdf5_data_param"]["shuffle"])
 

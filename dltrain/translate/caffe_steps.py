@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from dltrain.translate.caffe_files import Places
 from dltrain.translate.caffe_sources import path_of
 
 Steps = list[Any]
+SMALLEST = 8  # the side of a picture
 
 
 @dataclass
@@ -23,6 +26,7 @@ class Side:
 
     places: Places
     mean: Any = None  # of a mean file that the user gave
+    trained: bool = False  # whether there are weights to use the net with
     arrays: dict[str, Any] = field(default_factory=dict)
 
 
@@ -40,15 +44,29 @@ def steps_of(layer: Message, phase: str, side: Side, notes: list[str]) -> Steps:
     return made
 
 
+def is_picture(shape: tuple[int, ...] | None) -> bool:
+    """Whether what a net is fed with may be a picture: grey or in colours, and no map of some few places."""
+    return shape is not None and len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= SMALLEST
+
+
 def deployed(shape: tuple[int, ...] | None, side: Side, notes: list[str]) -> Steps:
-    """The steps of a net that is fed from outside and comes with a mean: pictures are blue, green, red then, less the mean."""
-    if side.mean is None or shape is None or len(shape) != 3:
+    """The steps of a net that is fed from outside: pictures of any size are brought to its own.
+
+    With a mean they are blue, green, red then, less the mean.
+    """
+    if shape is not None and len(shape) == 3 and max(shape[1:]) == 1 and shape[0] == 3:
+        notes.append("its pictures have one place: they were given their size later; --shape NAME=3,H,W says one")
+    if shape is None or not is_picture(shape):
         return []
-    mean = np.asarray(side.mean, np.float32)
-    mean = mean.reshape(mean.shape[-3:]) if mean.ndim > 3 else mean
-    if mean.shape[0] != shape[0]:
-        return []
-    made: Steps = [{"channels": [2, 1, 0]}] if shape[0] == 3 else []
+    made: Steps = [{"resize": shape[1] if shape[1] == shape[2] else list(shape[1:])}]
+    mean = np.asarray(side.mean, np.float32) if side.mean is not None else None
+    mean = mean.reshape(mean.shape[-3:]) if mean is not None and mean.ndim > 3 else mean
+    if mean is None or mean.shape[0] != shape[0]:
+        if shape[0] == 3 and side.trained:
+            notes.append("pictures go in as red, green, blue from 0 to 255; give the mean of its training (mean.binaryproto) to "
+                         "the import, and they go in as nets of Caffe want them: blue, green, red, less the mean")  # fmt: skip
+        return made
+    made += [{"channels": [2, 1, 0]}] if shape[0] == 3 else []
     if mean.shape == shape:
         side.arrays["mean.npy"] = mean
         return [*made, {"mean_file": "mean.npy"}]
@@ -83,6 +101,22 @@ def first_size(layer: Message, side: Side) -> tuple[int, int]:
         return read_size(found) if found is not None and found.is_file() else (0, 0)
     except DltrainError:
         return 0, 0
+
+
+def holds_grey(database: Path) -> bool:
+    """Whether the first picture of a database is encoded and grey: Caffe then takes it as it is."""
+    from dltrain.data.datum import parse
+    from dltrain.data.image import quiet_pillow
+    from dltrain.data.lmdb_pages import Pages
+
+    try:
+        datum = parse(Pages(database).value(0))
+        if not datum.encoded:
+            return False
+        with quiet_pillow().open(io.BytesIO(datum.data)) as picture:
+            return len(picture.getbands()) == 1 and picture.mode != "P"
+    except Exception:  # a foreign file can make its reader raise anything; what is wrong with it is told where it is used
+        return False
 
 
 def mean_of(said: Message, side: Side, where: str, notes: list[str]) -> Steps:

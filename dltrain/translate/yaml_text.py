@@ -91,8 +91,8 @@ def first_field(data: Mapping[str, Any]) -> str | None:
     """The field that a first line without bottoms reads; None where only the files tell."""
     source = data.get("source")
     kind = source.get("type") if isinstance(source, Mapping) else source
-    if kind == "blank" and isinstance(source, Mapping) and source.get("shapes"):
-        return str(next(iter(source["shapes"])))
+    if kind in ("blank", "hdf5", "lmdb") and isinstance(source, Mapping) and source.get("shapes"):
+        return "data" if kind != "blank" and "data" in source["shapes"] else str(next(iter(source["shapes"])))
     return None if kind is None or kind in UNSURE else "data"
 
 

@@ -199,7 +199,7 @@ def test_wrong_files(tmp_path: Path, name: str, content: bytes, words: str) -> N
     (archive({f"{n}": b"" for n in range(101)}), "has more than 100 members; expected"),
     (archive({"data_batch_1.bin": bytes(10**7)}), "unpacks to more than the set has; expected"),
     (archive({"data_batch_1.bin": BATCH[:-1]}), "ends within a record: 18,437 bytes are no multiple of 3,073; expected"),
-])  # fmt: skip
+], ids=["text", "gzip", "cut", "empty", "many", "large", "odd"])  # fmt: skip
 def test_wrong_archives(tmp_path: Path, content: bytes, words: str) -> None:
     path = fill(tmp_path / "root", {"cifar-10-binary.tar.gz": content}) / "cifar-10-binary.tar.gz"
     tracemalloc.start()

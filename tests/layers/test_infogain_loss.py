@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from math import log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dltrain import catalogue  # noqa: F401
+from dltrain import config as configs
+from dltrain.errors import ConfigError
 from dltrain.layers.infogain_loss import InfogainLoss
 from dltrain.tensor import Shape
 from dltrain.testing import check_layer
@@ -88,3 +92,25 @@ def test_refuses_a_file_of_another_size_or_of_several(refuses: Any, tmp_path: An
         "must hold 3 x 3 numbers, one for each pair of classes, not 2 x 3",
     )
     refuses(InfogainLoss(source=str(tmp_path / "two.npz")), shapes, "source", "holds 2 arrays; save the matrix alone")
+
+
+def test_its_file_is_seen_from_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "H.npy", np.eye(3))
+    away = tmp_path / "away"
+    away.mkdir()
+    monkeypatch.chdir(away)
+    line = "{{name: l, type: InfogainLoss, bottom: [ip, label], source: {}}}"
+    head = "vars: {{name: H}}\ndata: {{source: {{type: blank, shapes: {{data: 4, label: []}}, classes: {{label: 3}}}}}}\nnet:\n"
+    head = head.format() + "  - {name: ip, type: InnerProduct, num_output: 3}\n"
+    for said in ("H.npy", "$(name).npy", str(tmp_path / "H.npy")):
+        (tmp_path / "c.yaml").write_text(f"{head}  - {line.format(said)}\n")
+        made = configs.read(tmp_path / "c.yaml", need_solver=False)
+        assert made.values["net"][1]["source"] == str(tmp_path / "H.npy")  # a run keeps it so
+    (tmp_path / "c.yaml").write_text(f"{head}  - {line.format('gone.npy')}\n")
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'gone.npy'}: there is no such file"):
+        configs.read(tmp_path / "c.yaml", need_solver=False)
+    configs.read(tmp_path / "c.yaml", ("net.l.source=../H.npy",), need_solver=False)
+    block = "blocks: {judge: {params: {file: str}, inputs: [x, y], net: [{name: l, type: InfogainLoss, bottom: [x, y], source: $(file).npy}]}}"
+    (tmp_path / "c.yaml").write_text(f"{head}  - {{name: b, type: judge, bottom: [ip, label], file: H}}\n{block}\n")
+    layer = configs.read(tmp_path / "c.yaml", need_solver=False).net.lines[-1].layer
+    assert isinstance(layer, InfogainLoss) and layer.source == str(tmp_path / "H.npy")

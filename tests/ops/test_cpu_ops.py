@@ -21,6 +21,7 @@ from dltrain.ops.cpu import Cpu, convolution, dense, embed, images, recurrent, t
 from dltrain.ops.cpu import channels as of_channels
 from dltrain.ops.cpu import norms as of_norms  # noqa: F401
 from dltrain.ops.cpu.backend import RECIPES, recipe_of
+from dltrain.ops.cpu.scratch import Scratch, carve
 from dltrain.ops.formula import formula
 from dltrain.ops.signature import OPS, Call
 from dltrain.ops.window import Window
@@ -302,12 +303,18 @@ def depthwise_conv_grad(draw: Draw) -> Case:
     )
 
 
-def conv_elementwise(draw: Draw) -> Case:
-    case = conv(draw)
-    case.args |= (
-        {"formula": formula(leaky), "constants": (0.25,)} if draw.yes() else {"formula": formula(squash), "constants": ()}
-    )
-    return case
+def activated(make: Callable[[Draw], Case]) -> Callable[[Draw], Case]:
+    def drawn(draw: Draw) -> Case:
+        case = make(draw)
+        case.args |= (
+            {"formula": formula(leaky), "constants": (0.25,)} if draw.yes() else {"formula": formula(squash), "constants": ()}
+        )
+        return case
+
+    return drawn
+
+
+conv_elementwise = activated(conv)
 
 
 def conv_grad(draw: Draw) -> Case:
@@ -404,6 +411,13 @@ def dropout(draw: Draw) -> Case:
 # --- matrices ---
 def inner_product(draw: Draw) -> Case:
     n, o, k = draw.number(1, 5), draw.choice(1, 3, 16, 37), draw.choice(1, 5, 33)
+    x = draw.array(n, k, kinds=(whole, real, holed))
+    return Case({"x": x, "w": solid(draw.array(o, k)), "b": draw.maybe(draw.array(o)), "y": Shape((n, o))})
+
+
+def product_of_few(draw: Draw) -> Case:
+    """No more samples than outputs."""
+    n, o, k = draw.number(1, 5), draw.choice(5, 16, 17, 37, 50), draw.choice(1, 5, 33)
     x = draw.array(n, k, kinds=(whole, real, holed))
     return Case({"x": x, "w": solid(draw.array(o, k)), "b": draw.maybe(draw.array(o)), "y": Shape((n, o))})
 
@@ -768,6 +782,9 @@ ROWS: dict[tuple[str, str], Callable[[Draw], Case]] = {
     ("dropout", "dropout"): dropout,
     ("inner_product", "inner_product"): inner_product,
     ("inner_product", "inner_product_by_outputs"): inner_product,
+    ("inner_product", "inner_product_turned"): product_of_few,
+    ("inner_product_elementwise", "inner_product"): activated(inner_product),
+    ("inner_product_elementwise", "inner_product_turned"): activated(product_of_few),
     ("inner_product_dx", "inner_product_dx"): inner_product_dx,
     ("inner_product_dx", "inner_product_dx_by_outputs"): inner_product_dx,
     ("inner_product_dw", "inner_product_dw"): inner_product_dw,
@@ -804,9 +821,14 @@ def cpus() -> Iterator[list[Cpu]]:
         cpu.close()
 
 
+CHOSEN: dict[str, dict[str, int]] = {
+    "inner_product": {"MANY": 0}, "inner_product_by_outputs": {"MANY": 0, "LARGE": 0}, "inner_product_dx_by_outputs": {"LESS": 0}
+}  # fmt: skip
+
+
 def which(bind: str) -> AbstractContextManager[Any]:
-    """Makes all weights large for the recipes that are for large ones."""
-    return patch.object(dense, "LARGE", 0 if bind.endswith("_by_outputs") else 1 << 20)
+    """Moves the bounds of products so that this recipe is the one that fits."""
+    return patch.multiple(dense, **CHOSEN.get(bind, {"MANY": dense.MANY}))
 
 
 # --- the exam ---
@@ -1004,6 +1026,21 @@ def test_what_workers_make_apart_stays_until_the_segment_ends(cpus: list[Cpu]) -
     for number, row in enumerate(rows):
         row[:] = number
     assert [set(row.reshape(-1).tolist()) for row in rows] == [{0.0}, {1.0}, {2.0}, {3.0}, {4.0}]
+    held = sum(len(part) for part in cpu.parts)
+    cpu.begin_segment()
+    again = [cpu.apart(size) for size in (70000, 3, 1000)]
+    assert sum(len(part) for part in cpu.parts) == held, "the next segment has the same memory"
+    assert not any(np.shares_memory(one, other) for one in again for other in again if one is not other)
+
+
+def test_what_was_bound_before_the_scratch_grew_sees_the_larger_one() -> None:
+    scratch, seen = Scratch(lambda size, dtype: np.zeros(size, dtype)), []
+    kernels = [scratch.bound(floats, lambda *words: seen.append((words[0], len(words[1]))), floats) for floats in (10, 30, 20)]
+    for kernel in kernels:
+        kernel()
+    assert seen == [(10, 30), (30, 30), (20, 30)]
+    with pytest.raises(AssertionError, match="the scratch is too small"):
+        carve(scratch.array, [20, 20])
 
 
 # --- from any shape to any other ---

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from math import prod
 from typing import Any
 
@@ -18,10 +20,13 @@ from dltrain.ops.cuda import Cuda, recipes  # noqa: F401  recipes fills the tabl
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import RECIPES
 from dltrain.ops.cuda.emulator import Emulator
+from dltrain.ops.cuda.formulas import prelude
+from dltrain.ops.cuda.launch import launch
 from dltrain.plan import Plan
 from dltrain.program import Program
 from dltrain.tensor import Tensor
 from dltrain.testing import samples
+from tests.conftest import environment
 from tests.ops import test_cpu_ops as cpu
 from tests.ops.emulated import compare
 from tests.ops.test_cuda_layers import EXAM
@@ -142,3 +147,31 @@ def test_a_guard_that_is_overrun_is_seen(guarded: Guarded) -> None:
         ):
             guarded.check()
         guarded.held = []
+
+
+# --- what the emulated device itself looks at ---
+MISTAKES = {
+    "float4 four = *(float4 *)(x + 1); x[0] = four.x;": "misaligned address",
+    "int i = 0x7fffffff; i += count; x[0] = i;": "signed integer overflow",
+    "__shared__ float parts[4]; x[0] = parts[4 + count];": "index 5 out of bounds",
+    "if (threadIdx.x) __syncthreads();\n else __syncthreads();": "threads of a block are at the barriers of lines",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_kernel_that_a_device_would_not_bear_ends_the_process(mistake: str) -> None:
+    code = "from dltrain.ops.cuda import Cuda\nfrom dltrain.ops.cuda.emulator import Emulator\nimport numpy as np\n"
+    code += "from dltrain.ops.cuda.formulas import prelude\nfrom dltrain.ops.cuda.launch import launch\n"
+    code += f"text = prelude() + {f'BLOCK_KERNEL wrong(float *x, int count) {{ {mistake} }}'!r}\n"
+    code += "cuda = Cuda(Emulator())\nlaunch(cuda.driver, text, 'wrong', 1, [cuda.alloc(8, np.float32), 1], 32)()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(DLTRAIN_EMULATE_CHECKED="1")
+    )
+    assert done.returncode and MISTAKES[mistake] in done.stderr
+
+
+def test_shared_memory_holds_no_numbers_when_a_block_begins(cuda: Cuda) -> None:
+    body = "__shared__ float parts[32]; x[blockIdx.x] = parts[threadIdx.x]; __syncthreads(); parts[threadIdx.x] = 1.0f;"
+    x = cuda.alloc(3, np.float32)
+    launch(cuda.driver, f"{prelude()}BLOCK_KERNEL wrong(float *x) {{ {body} }}\n", "wrong", 3, [x], 32)()
+    assert np.isnan(x.copy()).all()

@@ -14,14 +14,15 @@ from hypothesis import strategies as some
 
 import dltrain.catalogue  # noqa: F401  fills the registries
 from dltrain.errors import ConfigError
-from dltrain.ops.cuda import Cuda, compiler, device, emulator, recipes  # noqa: F401  recipes fills the table
+from dltrain.ops.cuda import Cuda, backend, compiler, device, emulator, recipes  # noqa: F401  recipes fills the table
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import RECIPES
 from dltrain.ops.cuda.emulator import Emulator
+from dltrain.ops.cuda.steps import Room
 from dltrain.ops.cuda.texts import files, kernels_of, kind, text_of
 from dltrain.ops.signature import OPS
 
-FUSED_ELSEWHERE = {"conv_grad", "conv_max_pool", "conv_max_pool_grad"}  # the CPU's plans have them
+FUSED_ELSEWHERE = {"conv_grad", "conv_max_pool", "conv_max_pool_grad", "inner_product_elementwise"}  # the CPU's plans have them
 ON_HOST = {"scored"}  # a Python function of sums, emitted only where somebody reads the score as a blob
 compiles = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler to emulate with")
 
@@ -68,6 +69,24 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         cuda.each("elementwise", "add_into", 4, x)
     with pytest.raises(TypeError, match="fill, argument 2: int is given 1.5"):
         cuda.launch("elementwise", "fill", 1, x, 2.0, 1.5)
+
+
+def test_segments_use_the_same_scratch_memory_calls_of_one_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "SCRATCH", 1024)
+    cuda, sizes, places = Cuda(Emulator()), (300, 900, 1000, 1, 2000), []
+    for _ in range(3):
+        cuda.begin_segment()
+        places.append([cuda.scratch(size, dtype=np.uint8).address for size in sizes])
+        ends = sorted((start, start + size) for start, size in zip(places[-1], sizes))
+        assert all(stop <= start for (_, stop), (start, _) in zip(ends, ends[1:]))
+    assert places[0] == places[1] == places[2] and sum(piece.size for piece in cuda.scratches) == 4 * 1024 + 2048
+    room = Room(cuda)
+    cuda.begin_segment()
+    with room.again():
+        inside = cuda.scratch(3000, dtype=np.uint8)
+    assert cuda.scratch(300, dtype=np.uint8).address == places[0][0]
+    room.close()
+    assert cuda.scratch(1, dtype=np.uint8).address >= inside.address + 3000
 
 
 # --- arrays ---

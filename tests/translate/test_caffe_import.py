@@ -47,7 +47,7 @@ def test_lenet_reads_as_a_person_would_write_it(tmp_path: Path) -> None:
         == """\
 name: LeNet
 data:
-  source: {type: blank, shapes: {data: [1, 28, 28], label: []}, classes: {label: 10}}
+  source: {type: lmdb, train: digits/train_lmdb, test: digits/test_lmdb, color: grey, shapes: {data: [1, 28, 28], label: []}}
   batch_size: 64
   shuffle: false
   transform: [{scale: 0.00390625}]
@@ -201,10 +201,11 @@ def test_levels_and_stages_choose_layers(tmp_path: Path) -> None:
 
 # --- what cannot be said ---
 def test_layers_that_are_needed_and_not_known_are_told_all_at_once(tmp_path: Path) -> None:
-    text = """layer { name: "n" type: "Normalize" bottom: "data" top: "n" norm_param { across_spatial: false } }
+    text = """layer { name: "n" type: "Normalize" bottom: "data" top: "n" }
         layer { name: "p" type: "Python" bottom: "n" top: "p" python_param { module: "m" layer: "L" } }
         layer { name: "c" type: "ReLU" bottom: "p" top: "c" }"""
-    words = r"not translated: 'n' \(Normalize, net.prototxt:2\), 'p' \(Python, net.prototxt:3\); others need what they make"
+    words = (r"not translated; take these layers out .*\n.*net.prototxt:2: 'n' \(Normalize\): there is no such layer here, and 'p' needs "
+             r"it\n.*net.prototxt:3: 'p' \(Python\): a layer in Python code is not run, and 'c' needs it")  # fmt: skip
     with pytest.raises(DataError, match=words):
         net(tmp_path, text)
 

@@ -40,11 +40,17 @@ def db(source: str, batch: int = 8, said: str = "") -> str:
 def test_what_differs_between_the_phases(tmp_path: Path) -> None:
     steps = "transform_param {{ crop_size: 20 mean_value: 5 mirror: {} scale: 2 }}"
     made = data(tmp_path, both("Data", db("a", 8, steps.format("true")), db("b", 4, steps.format("true"))))
-    assert made["source"] == {"type": "blank", "shapes": {"data": [3, 20, 20], "label": []}, "classes": {"label": 7}}
+    assert made["source"] == {
+        "type": "lmdb",
+        "train": "a",
+        "test": "b",
+        "color": "bgr",
+        "shapes": {"data": [3, 20, 20], "label": []},
+    }
     assert made["transform"] == [{"mean": 5}, {"crop": 20}, "mirror", {"scale": 2}] and made["shuffle"] is False
     assert (made["batch_size"], made["test"]) == (8, {"batch_size": 4})
     assert "'d' (Data): mirror acts in train only here; Caffe mirrors at random in test, too" in made["notes"]
-    words = "the data are not here: a, b; where they are, write data.source: {type: lmdb, train: a, test: b, color: bgr}"
+    words = "the data are not here: a, b; put them there, beside this config, or their paths into data.source"
     assert words in made["notes"]
 
 
@@ -87,20 +93,23 @@ def test_lists_of_pictures(tmp_path: Path) -> None:
         'image_data_param {{ source: "{}.txt" batch_size: 5 new_height: 10 new_width: 12 shuffle: true root_folder: "pics/" {} }}'
     )
     made = data(tmp_path, both("ImageData", said.format("a", ""), said.format("b", "")))
-    assert made["source"]["shapes"] == {"data": [3, 10, 12], "label": []} and "shuffle" not in made
+    assert made["source"] == {"type": "image_list", "train": "a.txt", "test": "b.txt", "root": "pics/"} and "shuffle" not in made
     assert made["transform"] == [{"resize": [10, 12]}, {"channels": [2, 1, 0]}]
     (tmp_path / "a.txt").write_text("a.png 0\n")
     (tmp_path / "b.txt").write_text("b.png 0\n")
-    assert any("{type: image_list, train: a.txt, test: b.txt, root: pics/}" in note for note in made["notes"])
+    assert (
+        "the data are not here: a.txt, b.txt; put them there, beside this config, or their paths into data.source"
+        in made["notes"]
+    )
     grey = data(tmp_path / "grey", both("ImageData", said.format("a", "is_color: false"), said.format("b", "is_color: false")))
-    assert grey["transform"] == [{"resize": [10, 12]}] and grey["source"]["shapes"]["data"] == [1, 10, 12]
+    assert grey["transform"] == [{"resize": [10, 12]}] and grey["source"]["color"] == "grey"
 
 
 def test_a_leveldb_is_not_read(tmp_path: Path) -> None:
     made = data(tmp_path, both("Data", *['data_param { source: "mnist_level" batch_size: 2 }'] * 2))
     assert made["source"]["shapes"]["data"] == [1, 28, 28]
     assert any("mnist_level is a LevelDB, which is not read here; make an LMDB of it" in note for note in made["notes"])
-    assert any(note.endswith("or data.source: mnist (with val: null)") for note in made["notes"])
+    assert any(note.endswith("or write data.source: mnist (with val: null)") for note in made["notes"])
 
 
 @pytest.mark.parametrize(("layer", "shapes"), [
@@ -133,9 +142,10 @@ def test_several_data_layers(tmp_path: Path) -> None:
 def test_rows_that_are_not_here(tmp_path: Path) -> None:
     text = both("HDF5Data", *[f'hdf5_data_param {{ source: "{name}.txt" batch_size: 3 }}' for name in "ab"])
     made = data(tmp_path, text, shapes={"data": (4,)})
-    assert made["source"]["shapes"] == {"data": [4], "label": []}
+    named = {"type": "hdf5", "train": "a.txt", "test": "b.txt", "tops": ["data", "label"], "classes": {"label": 7}}
+    assert made["source"] == {**named, "shapes": {"data": [4], "label": []}}
     blind = data(tmp_path / "blind", text)
-    assert blind["source"] == {"type": "hdf5", "train": "a.txt", "test": "b.txt", "tops": ["data", "label"]}
+    assert blind["source"] == named and "nothing tells the shape of data; --shape data=C,H,W does" in blind["notes"]
     assert any(note.startswith("not built") for note in blind["notes"])
 
 
@@ -164,16 +174,19 @@ def test_the_batches_are_those_of_caffe(case: str, tmp_path: Path) -> None:
 
 
 def test_a_mean_for_a_net_that_is_fed_from_outside(tmp_path: Path) -> None:
-    text = """layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }
+    text = """layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
         layer { name: "p" type: "ReLU" bottom: "data" top: "p" }"""
-    mean = np.stack([np.full((6, 6), value, np.float32) for value in (104, 117, 123)])
-    for name, array in {"same": mean[:, :4, :4], "wide": mean}.items():
+    mean = np.stack([np.full((9, 9), value, np.float32) for value in (104, 117, 123)])
+    for name, array in {"same": mean[:, :8, :8], "wide": mean}.items():
         (tmp_path / name).mkdir()
         write_mean(tmp_path / name / "m.binaryproto", array)
         made = Brought([written(tmp_path / name, text), tmp_path / name / "m.binaryproto"], tmp_path / name / "out")
         step = {"mean_file": "mean.npy"} if name == "same" else {"mean": [104, 117, 123]}
-        assert made.config["data"]["transform"] == [{"channels": [2, 1, 0]}, step] and made.report["built"]
-    assert made.notes == ["the mean is 3 x 6 x 6 and the net reads 3 x 4 x 4: the mean of each channel is subtracted"]
+        assert made.config["data"]["transform"] == [{"resize": 8}, {"channels": [2, 1, 0]}, step] and made.report["built"]
+        assert made.config["data"]["source"]["shapes"]["data"] == [3, "any", "any"] and made.report["inputs"] == {
+            "data": [3, 8, 8]
+        }
+    assert made.notes == ["the mean is 3 x 9 x 9 and the net reads 3 x 8 x 8: the mean of each channel is subtracted"]
 
 
 def test_a_phase_without_data_is_none(tmp_path: Path) -> None:
@@ -192,7 +205,8 @@ def test_a_database_that_is_there(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "data.mdb").write_bytes(b"not yet")
     made = data(tmp_path, both("Data", db("a_lmdb"), db("elsewhere/b_lmdb")))
-    assert made["source"]["type"] == "blank"
+    assert made["source"] == {"type": "lmdb", "train": str(tmp_path / "a_lmdb"), "test": "elsewhere/b_lmdb", "color": "bgr",
+                              "shapes": {"data": [3, 256, 256], "label": []}}  # fmt: skip
     made = data(tmp_path / "deep", both("Data", db("../a_lmdb"), db("../b_lmdb")))
     assert made["source"] == {"type": "lmdb", "train": str(tmp_path / "a_lmdb"), "test": str(tmp_path / "b_lmdb"),
                               "color": "bgr"}  # fmt: skip

@@ -113,8 +113,8 @@ def test_layers_of_two_bottoms(kind: str, words: str, keys: dict[str, Any], tmp_
 
 def test_every_type_is_tried() -> None:
     tried = {kind for table in (LINES, JUDGED, PAIRED) for kind, _, _ in table}
-    elsewhere = {"BatchReindex", "ContrastiveLoss", "DummyData", "Embed", "InfogainLoss", "LSTM", "Parameter", "RNN", "ReLU6", "ROIPooling",
-                 "Silence", "Slice"}  # fmt: skip
+    elsewhere = {"BatchReindex", "ContrastiveLoss", "DummyData", "Embed", "InfogainLoss", "LSTM", "NearestUpsample", "Parameter", "RNN", "ReLU6",
+                 "ROIPooling", "Silence", "Slice", "Unpooling"}  # fmt: skip
     assert set(KINDS) - tried == elsewhere
     assert set(SOURCES) == {"Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "Input", "WindowData", "AnnotatedData"}
 
@@ -218,5 +218,10 @@ def test_made_up_data_beside_others(tmp_path: Path) -> None:
         layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "a" top: "sum" }
         layer { name: "times" type: "Scale" bottom: "sum" bottom: "b" top: "times" scale_param { axis: 0 } }""")  # fmt: skip
     assert made.lines["m"] == {"name": "m", "type": "DummyData", "shape": [3, 8, 8], "data_filler": "gaussian", "bottom": "data"}
-    assert made.lines["m_2"] == {"name": "m_2", "type": "DummyData", "shape": [1], "data_filler": {"type": "constant", "value": 3}}
+    assert made.lines["m_2"] == {
+        "name": "m_2",
+        "type": "DummyData",
+        "shape": [1],
+        "data_filler": {"type": "constant", "value": 3},
+    }
     assert made.lines["times"]["bottom"] == ["sum", "m_2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from typing import Any
@@ -16,7 +17,14 @@ from dltrain.ops.cpu.patches import add_bias
 from dltrain.ops.signature import Call
 
 LARGE = 1 << 20  # weights: beyond this a worker takes outputs, not samples, so that each weight is read once
+LESS = 1 << 19  # back, where no result has to be turned, half as many are large
 MANY = 256  # samples
+
+
+def wide(call: Call) -> bool:
+    """More outputs than samples, and few of these: BLAS packs the weights, so a worker takes its own outputs and all samples."""
+    samples = call.args["x"].shape[0]
+    return bool(samples <= call.args["w"].shape[0] and samples < MANY)
 
 
 def large(call: Call) -> bool:
@@ -25,7 +33,7 @@ def large(call: Call) -> bool:
 
 def large_for_few(call: Call) -> bool:
     """Back, the weights are read as they lie: for many samples that costs less than reading all of dy twice."""
-    return large(call) and call.args["dy"].shape[0] < MANY
+    return bool(call.args["w"].shape.count > LESS and call.args["dy"].shape[0] < MANY)
 
 
 def given(call: Call, arrays: Arrays, *names: str) -> list[Any]:
@@ -34,16 +42,52 @@ def given(call: Call, arrays: Arrays, *names: str) -> list[Any]:
 
 
 # --- matrix products ---
-def product(x: Any, w: Any, b: Any, y: Any) -> None:
+Formula = Callable[[Any], None]
+
+
+def product(x: Any, w: Any, b: Any, y: Any, after: Formula | None) -> None:
     np.dot(x, w.T, out=y)
     if b is not None:
         add_bias(y, b)
+    if after is not None:
+        after(y)
 
 
 def product_columns(x: Any, w: Any, b: Any, y: Any) -> None:
     np.matmul(x, w.T, out=y)
     if b is not None:
         np.add(y, b, out=y)
+
+
+def product_turned(x: Any, w: Any, b: Any, y: Any, low: int, after: Formula | None, scratch: Any) -> None:
+    """y[:, low:] = (w x')' + b: so BLAS reads the weights as they lie."""
+    made = scratch[: len(w) * len(x)].reshape(len(w), len(x))
+    np.dot(w, x.T, out=made)
+    if b is not None:
+        rows.add_column(made, b)
+    if after is not None:
+        after(made)
+    rows.turn(made, y, low)
+
+
+def after_product(call: Call) -> Formula | None:
+    """The activation that follows, in place."""
+    if "formula" not in call.args:
+        return None
+    kernel = elementwise_kernel(call.args["formula"], 1)
+    constants = tuple(np.float32(value) for value in call.args["constants"])
+    return lambda y: kernel(y.reshape(-1), y.reshape(-1), *constants)
+
+
+@recipe("inner_product", "", wide)
+@recipe("inner_product_elementwise", "", wide)
+def inner_product_turned(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
+    x, w, b, y = given(call, arrays, "x", "w", "b", "y")
+    after, kernels = after_product(call), []
+    for worker, low, high in cpu.spans(len(w), LINE):
+        made = product_turned, x, w[low:high], None if b is None else b[low:high], y, low, after
+        kernels.append(cpu.scratches[worker].bound((high - low) * len(x), *made))
+    return Work(kernels)
 
 
 @recipe("inner_product", "", large)
@@ -56,9 +100,11 @@ def inner_product_by_outputs(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 
 
 @recipe("inner_product", "x y")
+@recipe("inner_product_elementwise", "x y")
 def inner_product(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, b, y = given(call, arrays, "x", "w", "b", "y")
-    return Work([partial(product, x[low:high], w, b, y[low:high]) for _, low, high in cpu.spans(len(x))])
+    after = after_product(call)
+    return Work([partial(product, x[low:high], w, b, y[low:high], after) for _, low, high in cpu.spans(len(x))])
 
 
 @recipe("inner_product_dx", "", large_for_few)

@@ -59,7 +59,7 @@ class Flow:
 def fuse(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     """Rewrites the calls; each rewrite leaves all values that anybody reads as they were (to rounding)."""
     flow = Flow(calls)
-    for rewrite in (pool_before_activation, pooled_convolutions, activated_convolutions, joined_gradients, activated_norms):
+    for rewrite in REWRITES:
         rewrite(flow, keep)
     return flow.ordered(flow.places)
 
@@ -139,12 +139,23 @@ def activated_convolutions(flow: Flow, keep: set[Tensor]) -> None:
     """conv then an activation that only the activation reads is one call: the formula runs while the chunk is in the cache."""
     for act in flow.activations():
         conv = flow.writer(act.args["xs"][0])
-        if conv is None or conv.op.name != "conv" or not planar(conv.args["x"]) or conv.args["y"] in keep:
-            continue
-        if flow.readers(conv.args["y"]) != [act]:
-            continue
+        if conv is not None and conv.op.name == "conv" and planar(conv.args["x"]):
+            activate(flow, conv, act, keep)
+
+
+def activated_products(flow: Flow, keep: set[Tensor]) -> None:
+    """inner_product then an activation, likewise."""
+    for act in flow.activations():
+        product = flow.writer(act.args["xs"][0])
+        if product is not None and product.op.name == "inner_product":
+            activate(flow, product, act, keep)
+
+
+def activate(flow: Flow, call: Call, act: Call, keep: set[Tensor]) -> None:
+    """One call for both, where nobody else reads what lies between."""
+    if call.args["y"] not in keep and flow.readers(call.args["y"]) == [act]:
         own = {name: act.args[name] for name in ("y", "formula", "constants")}
-        flow.replace({conv: [], act: [made("conv_elementwise", conv, **{**conv.args, **own})]})
+        flow.replace({call: [], act: [made(f"{call.op.name}_elementwise", call, **{**call.args, **own})]})
 
 
 def same_way(one: Call, other: Call) -> bool:
@@ -183,3 +194,8 @@ def activated_norms(flow: Flow, keep: set[Tensor]) -> None:
         args = {**norm.args, "other": other, **{name: act.args[name] for name in ("y", "formula", "constants")}}
         joint = made("channel_norm_elementwise", norm, **args)
         flow.replace({act: [joint], norm: [], **{call: [] for call in gone}})
+
+
+REWRITES = (
+    pool_before_activation, pooled_convolutions, activated_convolutions, activated_products, joined_gradients, activated_norms
+)  # fmt: skip

@@ -5,6 +5,7 @@ from numba import njit
 
 from dltrain.ops.cpu.functions import F, exp, log
 from dltrain.ops.cpu.patches import OPTIONS, U
+from dltrain.ops.cpu.scratch import LINE
 
 TINY = F(np.finfo(np.float32).tiny)
 M0, M1, W0, W1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57), np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -113,6 +114,28 @@ def add_rows(at, y, w):
         a, b = y[i], w[at[i]]
         for c in range(a.size):
             b[c] += a[c]
+
+
+@njit(**OPTIONS)
+def add_column(y, b):
+    """y[o, n] += b[o]"""
+    for o in range(y.shape[0]):
+        row, value = y[o], b[o]
+        for n in range(row.size):
+            row[n] += value
+
+
+@njit(**OPTIONS)
+def turn(made, y, low):
+    """y[n, low + o] = made[o, n], LINE outputs at a time"""
+    O, N = made.shape
+    source, target, pitch, apart = made.reshape(-1), y.reshape(-1), U(y.shape[1]), U(N)
+    for first in range(0, O, LINE):
+        width = U(min(LINE, O - first))
+        for n in range(U(N)):
+            row, column = target[n * pitch + U(low + first) :], source[U(first) * apart + n :]
+            for o in range(width):
+                row[o] = column[o * apart]
 
 
 @njit(**OPTIONS)

@@ -23,7 +23,8 @@ from dltrain.plan.segment import Access
 from dltrain.tensor import Shape, Tensor
 
 CHANNELS_LAST = (0, 2, 3, 1)
-MOST = 2**31 - 1  # elements of an array: kernels count with int
+SCRATCH = 32 << 20  # bytes that are taken at once, at least
+MOST = 2**31 - 2**24  # elements of an array: kernels count with int, a grid's stride beyond the last
 
 Bind = Callable[[Call, Arrays, "Cuda"], Sequence[Kernel]]
 
@@ -108,14 +109,18 @@ class Cuda(Reference):
         self.scratch_top = 0
 
     def scratch(self, *sizes: int, dtype: Any = np.float32) -> DeviceArray:
-        """Memory for one call of the open segment; what is in it is not known."""
-        size = -(-prod(sizes) * np.dtype(dtype).itemsize // 256) * 256
-        if not self.scratches or self.scratch_top + size > self.scratches[-1].size:
-            self.scratches.append(self.alloc(max(size, 32 << 20), np.uint8))
-            self.scratch_top = 0
-        made = self.scratches[-1][self.scratch_top : self.scratch_top + prod(sizes) * np.dtype(dtype).itemsize]
-        self.scratch_top += size
-        flat: DeviceArray = made
+        """Memory for one call of the open segment; what is in it is not known.  `scratch_top` counts through all pieces."""
+        count, begin = prod(sizes) * np.dtype(dtype).itemsize, 0
+        for piece in self.scratches:
+            at = max(self.scratch_top - begin, 0)
+            if at + count <= piece.size:
+                break
+            begin += piece.size
+        else:
+            piece, at = self.alloc(max(-(-count // 256) * 256, SCRATCH), np.uint8), 0
+            self.scratches.append(piece)
+        self.scratch_top = begin + at + -(-count // 256) * 256
+        flat: DeviceArray = piece[at : at + count]
         return flat.view(dtype).reshape(tuple(sizes))
 
     def constant(self, values: Any) -> DeviceArray:

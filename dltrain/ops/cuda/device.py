@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,7 @@ class Device:
         """How long one run takes of several in a row, in a graph so that the host does not count; the least of three."""
         runtime, events, taken = self.runtime, [self.runtime.eventCreate() for _ in range(2)], []
         run()
-        made = self.recorded(lambda: [run() for _ in range(times)])
+        made = self.recorded([run] * times)
         for _ in range(4):
             runtime.eventRecord(events[0], self.stream)
             runtime.graphLaunch(made, self.stream)
@@ -166,7 +166,7 @@ class Device:
         events, collecting = list[int](), gc.isenabled()
         gc.disable()
         try:
-            made = self.recorded(lambda: [self.spread(segment, events) for segment in segments])
+            made = self.recorded([partial(self.spread, segment, events) for segment in segments])
         finally:
             if collecting:
                 gc.enable()
@@ -176,12 +176,13 @@ class Device:
             self.runtime.eventDestroy(event)
         return lambda: self.runtime.graphLaunch(made, self.stream)
 
-    def recorded(self, launches: Callable[[], object]) -> int:
+    def recorded(self, launches: Sequence[Replay]) -> int:
         """A graph of what is launched.  Where that fails, recording ends, and what failed is told, not that the graph did."""
         runtime = self.runtime
         runtime.streamBeginCapture(self.stream, runtime.streamCaptureModeRelaxed)
         try:
-            launches()
+            for each in launches:
+                each()
         except BaseException:
             self.current = self.stream
             with suppress(runtime.CUDARuntimeError):

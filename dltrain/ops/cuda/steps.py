@@ -43,11 +43,10 @@ class Room:
     @contextmanager
     def again(self) -> Iterator[None]:
         """What is taken inside may be taken again afterwards."""
-        cuda = self.cuda
-        count, top = len(cuda.scratches), cuda.scratch_top
+        top = self.cuda.scratch_top
         yield
-        self.top = max(self.top, cuda.scratch_top)
-        cuda.scratch_top = top if len(cuda.scratches) == count else 0
+        self.top = max(self.top, self.cuda.scratch_top)
+        self.cuda.scratch_top = top
 
     def close(self) -> None:
         """From here on other calls take memory, which may run beside this one."""

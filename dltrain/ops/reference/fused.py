@@ -7,6 +7,8 @@ import numpy as np
 
 from dltrain.ops.formula import Formula
 from dltrain.ops.reference.convolution import conv, conv_dw, conv_dx, macs
+from dltrain.ops.reference.dense import inner_product
+from dltrain.ops.reference.dense import macs as products
 from dltrain.ops.reference.elementwise import elementwise
 from dltrain.ops.reference.normalization import channel_norm
 from dltrain.ops.reference.pooling import max_pool, max_pool_dx
@@ -53,6 +55,13 @@ def conv_grad(x: In, w: In, dy: In, dx: Out, dw: Add, db: Add, window: Window) -
 def conv_elementwise(x: In, w: In, b: In, y: Out, window: Window, formula: Formula, constants: tuple[float, ...]) -> None:
     """y = formula(conv(x, w, b), constants)"""
     conv.function(x, w, b, y, window)
+    elementwise.function((y,), y, formula, constants)
+
+
+@op(flops=products)
+def inner_product_elementwise(x: In, w: In, b: In, y: Out, formula: Formula, constants: tuple[float, ...]) -> None:
+    """y = formula(x w' + b, constants)"""
+    inner_product.function(x, w, b, y)
     elementwise.function((y,), y, formula, constants)
 
 
