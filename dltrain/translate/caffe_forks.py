@@ -113,7 +113,7 @@ def upsample(layer: Message, above: list[Message], notes: list[str]) -> list[Mes
         made = part(layer, "NearestUpsample", bottoms, top)
         return [settings(made, "convolution_param", "ConvolutionParameter", stride=[int(scale)])]
     pool = next((one for one in above[::-1] if one["type"] == "Pooling" and bottoms[1] in one.all("top")[1:]), None)
-    return [part(layer, "Unpooling", [*bottoms, *pool.all("bottom")], top)] if pool is not None else []
+    return [part(layer, "MaxUnpooling", [*bottoms, *pool.all("bottom")], top)] if pool is not None else []
 
 
 def dropout(layer: Message, above: list[Message], notes: list[str]) -> list[Message]:

@@ -212,6 +212,7 @@ KINDS: dict[str, Kind] = {
     "Log": Kind("Log", "log_param", base),
     "LRN": Kind("LRN", "lrn_param", lrn),
     "LSTM": Kind("LSTM", "recurrent_param", recurrent, ("state", "cell")),
+    "MaxUnpooling": Kind("Unpooling"),
     "MultinomialLogisticLoss": Kind("MultinomialLogisticLoss"),
     "MVN": Kind("MVN", "mvn_param", plain("normalize_variance", "across_channels", "eps")),
     "NearestUpsample": Kind("Upsample", "convolution_param", lambda said, layer: {"scale": bare(list(said.all("stride")))}),
@@ -239,7 +240,6 @@ KINDS: dict[str, Kind] = {
     "TanH": Kind("TanH"),
     "Threshold": Kind("Threshold", "threshold_param", plain("threshold")),
     "Tile": Kind("Tile", "tile_param", plain("axis", "tiles")),
-    "Unpooling": Kind("Unpooling"),
 }  # fmt: skip
 SYNONYMS = {"ConvolutionDepthwise": "Convolution", "DepthwiseConvolution": "Convolution", "SoftmaxLoss": "SoftmaxWithLoss"}
 SOURCES = ("Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "Input", "WindowData", "AnnotatedData")

@@ -114,7 +114,7 @@ def test_layers_of_two_bottoms(kind: str, words: str, keys: dict[str, Any], tmp_
 def test_every_type_is_tried() -> None:
     tried = {kind for table in (LINES, JUDGED, PAIRED) for kind, _, _ in table}
     elsewhere = {"BatchReindex", "ContrastiveLoss", "DummyData", "Embed", "InfogainLoss", "LSTM", "NearestUpsample", "Parameter", "RNN", "ReLU6",
-                 "ROIPooling", "Silence", "Slice", "Unpooling"}  # fmt: skip
+                 "ROIPooling", "Silence", "Slice", "MaxUnpooling"}  # fmt: skip
     assert set(KINDS) - tried == elsewhere
     assert set(SOURCES) == {"Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "Input", "WindowData", "AnnotatedData"}
 

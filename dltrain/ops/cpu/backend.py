@@ -116,11 +116,20 @@ class Cpu(Reference):
             self.parts.append(chosen)
         return chosen[: width * self.workers].reshape(self.workers, width)[:, :floats]
 
-    def join(self, parts: Any, total: Any) -> list[Kernel]:
-        """total += the rows of parts, each worker its own stretch, always in the order of the workers."""
+    def join(self, call: Call, **made: tuple[Any, Any]) -> list[Kernel]:
+        """total += the rows of parts, for each argument of the call that has (parts, total): each worker its own stretch,
 
-        def joined(low: int, high: int) -> None:
-            for row in parts:
-                np.add(total[low:high], row[low:high], out=total[low:high])
+        always in the order of the workers.  What is fresh in the call is written instead.
+        """
+        fresh = call.tags.get("fresh", ())
+        sums = [(parts, total.reshape(-1), name in fresh) for name, (parts, total) in made.items() if parts is not None]
 
-        return [partial(joined, low, high) for _, low, high in self.spans(total.size, LINE)]
+        def joined(worker: int) -> None:
+            for parts, total, new in sums:
+                low, high = self.share(worker, total.size, LINE)
+                if new:
+                    np.copyto(total[low:high], parts[0][low:high])
+                for row in parts[1:] if new else parts:
+                    np.add(total[low:high], row[low:high], out=total[low:high])
+
+        return [partial(joined, worker) for worker in range(self.workers)] if sums else []

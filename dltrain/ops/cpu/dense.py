@@ -123,13 +123,15 @@ def inner_product_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 def inner_product_dw(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     """Each worker makes its own rows of dw, so the sum over samples is never split."""
     x, dy, dw, db = given(call, arrays, "x", "dy", "dw", "db")
-    kernels: list[Kernel] = []
+    fresh, kernels = call.tags.get("fresh", frozenset()), []
     for worker, low, high in cpu.spans(dy.shape[1], LINE):
         block = max(1, min(high - low, (1 << 18) // max(1, x.shape[1])))
         if far_apart(dy):
             block = min(block, 640)
-        room = block * (x.shape[1] + len(dy) * far_apart(dy))
-        kernels.append(cpu.scratches[worker].bound(room, add_products, x, dy, dw, db, low, high, block))
+        elif "dw" in fresh:
+            block = max(1, high - low)
+        room = block * (x.shape[1] * ("dw" not in fresh) + len(dy) * far_apart(dy))
+        kernels.append(cpu.scratches[worker].bound(room, add_products, x, dy, dw, db, low, high, block, fresh))
     return Work(kernels)
 
 
@@ -138,19 +140,26 @@ def far_apart(dy: Any) -> bool:
     return len(dy) >= 128 and dy.shape[1] >= 2048
 
 
-def add_products(x: Any, dy: Any, dw: Any, db: Any, low: int, high: int, block: int, scratch: Any) -> None:
-    """dw[low:high] += dy' x, a block of rows at a time so that the product is still in the cache when it is added"""
+def add_products(x: Any, dy: Any, dw: Any, db: Any, low: int, high: int, block: int, fresh: frozenset[str], scratch: Any) -> None:
+    """dw[low:high] += dy' x, a block of rows at a time so that the product is still in the cache when it is added
+
+    What is fresh is written instead.
+    """
     for at in range(low, high if dw is not None else low, block):
         top = min(at + block, high)
-        made, part = scratch[: (top - at) * x.shape[1]].reshape(top - at, -1), dy[:, at:top]
+        part = dy[:, at:top]
         if far_apart(dy):
-            room = scratch[block * x.shape[1] :][: part.size].reshape(part.shape)
+            room = scratch[-part.size :].reshape(part.shape)
             np.copyto(room, part)
             part = room
-        np.dot(part.T, x, out=made)
-        np.add(dw[at:top], made, out=dw[at:top])
+        if "dw" in fresh:
+            np.dot(part.T, x, out=dw[at:top])
+        else:
+            made = scratch[: (top - at) * x.shape[1]].reshape(top - at, -1)
+            np.dot(part.T, x, out=made)
+            np.add(dw[at:top], made, out=dw[at:top])
     if db is not None and high > low:
-        db[low:high] += dy[:, low:high].sum(axis=0)
+        np.add(0 if "db" in fresh else db[low:high], dy[:, low:high].sum(axis=0), out=db[low:high])
 
 
 # --- elementwise ---

@@ -61,7 +61,24 @@ def fuse(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     flow = Flow(calls)
     for rewrite in REWRITES:
         rewrite(flow, keep)
+    if any(call.op.name == "update" and call.args["iter_size"] == 1 for call in flow.places):
+        mark_fresh(flow)
     return flow.ordered(flow.places)
+
+
+def mark_fresh(flow: Flow) -> None:
+    """In a whole step of one pass a gradient that only one call adds to is 0 before: that call may write instead.
+
+    The mark stands on a copy: the graph's own call is part of other plans, too.
+    """
+    found: dict[Call, frozenset[str]] = {}
+    for tensor, writers in flow.writing.items():
+        adding = [(call, name) for call in writers for name, other in call.uses("add") if other is tensor]
+        if tensor.home == "param_grad" and len(adding) == 1:
+            call, name = adding[0]
+            found[call] = found.get(call, frozenset()) | {name}
+    for call, names in found.items():
+        flow.replace({call: [Call(call.op, call.args, call.layer, call.way, {**call.tags, "fresh": names})]})
 
 
 def made(name: str, like: Call, **args: object) -> Call:

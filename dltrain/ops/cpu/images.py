@@ -99,8 +99,7 @@ def conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
         else:
             made = (convolution.conv_backward, x[low:high], dy[low:high], w, *grads)
         kernels.append(cpu.scratches[worker].bound(room, *made))
-    joins = [cpu.join(parts, total.reshape(-1)) for parts, total in ((dws, dw), (dbs, db)) if parts is not None]
-    return Work(kernels, [partial(run_all, group) for group in zip(*joins, strict=True)])
+    return Work(kernels, cpu.join(call, dw=(dws, dw), db=(dbs, db)))
 
 
 @recipe("conv_dx", "dy dx", planar)
@@ -115,11 +114,6 @@ def conv_dx(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
         made = convolution.conv_backward, part_dx, dy[low:high], w, part_dx, None, None, shape
         kernels.append(cpu.scratches[worker].bound(room, *made))
     return Work(kernels)
-
-
-def run_all(kernels: tuple[Kernel, ...]) -> None:
-    for kernel in kernels:
-        kernel()
 
 
 # --- pooling ---

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dltrain.ops.backend import Arrays, Kernel, Work
+from dltrain.ops.backend import Arrays, Work
 from dltrain.ops.cpu import depthwise
 from dltrain.ops.cpu.backend import Cpu, recipe
 from dltrain.ops.cpu.dense import given
@@ -81,11 +81,4 @@ def depthwise_conv_grad(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
         if dbs is not None:
             sum_rows(dy[low:high].reshape(-1, dy.shape[-1]), dbs[worker])
 
-    joins = [cpu.join(parts, total.reshape(-1)) for parts, total in ((dws, dw), (dbs, db)) if parts is not None]
-    kernels: list[Kernel] = [partial(run, *span) for span in cpu.spans(len(x))]
-
-    def finish(group: tuple[Kernel, ...]) -> None:
-        for kernel in group:
-            kernel()
-
-    return Work(kernels, [partial(finish, group) for group in zip(*joins, strict=True)])
+    return Work([partial(run, *span) for span in cpu.spans(len(x))], cpu.join(call, dw=(dws, dw), db=(dbs, db)))
