@@ -91,7 +91,7 @@ def ask(runner: subprocess.Popen[str], steps: int) -> list[float]:
 
 
 def summary(times: list[float], turns: list[float]) -> dict[str, Any]:
-    low, middle, high = (value * 1e3 for value in statistics.quantiles(times, n=4))
+    low, middle, high = (value * 1e3 for value in statistics.quantiles(times if len(times) > 1 else times * 2, n=4))
     return {
         "median_ms": middle, "quartiles_ms": [low, high], "least_ms": min(times) * 1e3, "turns_ms": turns, "steps": len(times)
     }  # fmt: skip
@@ -126,10 +126,22 @@ def table(results: list[dict[str, Any]]) -> str:
     lines += [
         f"{first['machine']}; {first['threads']} threads; {first['date']}{'; phase ' * bool(first['phase'])}{first['phase']}"
     ]
+    lines += means(results)
     lines += [f"{side}: {made['about']}" for side, made in first["sides"].items()]
     if first["phase"]:
         lines += ["memory: the most beyond what the process had with its libraries, and the most in all", *limits(results)]
     return "\n".join(lines)
+
+
+def means(results: list[dict[str, Any]]) -> list[str]:
+    """Of each peer the geometric mean of its ratios to ours, and the least."""
+    ratios: dict[str, list[float]] = {}
+    for result in results:
+        ours = result["sides"]["ours"]["median_ms"]
+        for side, made in result["sides"].items():
+            ratios.setdefault(side, []).append(made["median_ms"] / ours)
+    return [f"{side} to ours over {len(found)} nets: geometric mean {statistics.geometric_mean(found):.2f}, least {min(found):.2f}"
+            for side, found in ratios.items() if side != "ours" and len(found) > 1]  # fmt: skip
 
 
 def limits(results: list[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from dltrain.errors import DataError, did_you_mean
 from dltrain.fields import listed
 from dltrain.source import ANY_SIZE, Shape, Source
 
@@ -35,13 +36,23 @@ class Absent(Source):
     """Files that need not be there for the net to be built.
 
     shapes    {data: [3, 256, 256], label: []}: each field without the batch; counts only while a file is missing
+    measured  [label]: these fields are measured, and no classes, though their numbers be whole
     """
 
     shapes: dict[str, Sizes] = field(default_factory=dict)
+    measured: list[str] = field(default_factory=list)
 
     def promise(self, files: Iterable[str], whole: Collection[str]) -> dict[str, Shape]:
         """The fields by `shapes`, some of them whole numbers; {} where all files are there to tell."""
         if not self.shapes or all(map(os.path.exists, files)):
             return {}
         names = sorted(self.shapes, key=lambda name: name != "data")  # as the files would have it
-        return {name: Shape(self.shapes[name], "index" if name in whole else "float") for name in names}
+        return {
+            name: Shape(self.shapes[name], "index" if name in whole and name not in self.measured else "float") for name in names
+        }
+
+    def check_measured(self) -> None:
+        """DataError where `measured` names a field that is not there."""
+        for name in self.measured:
+            if name not in self.fields:
+                raise DataError(f"{self.type}: measured: there is no field '{name}'; {did_you_mean(name, self.fields)}")

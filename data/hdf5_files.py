@@ -39,6 +39,7 @@ class Hdf5Files(Absent):
     train, val, test                      own splits, each as above, alike in their fields
     tops: [data, label]                   which datasets, or {data: group/x, label: group/y}; unsaid, all at the top of the file
     classes: {words: 5000}                these fields are whole numbers below that, however they are stored
+    measured: [age]                       these are numbers, and no classes
     shapes: {data: [3, 8, 8], label: []}  counts only while a file is missing: the net can then be built all the same
 
     The data are the dataset "data", or else the first.  Floats and small integers of several numbers a sample become float;
@@ -90,6 +91,7 @@ class Hdf5Files(Absent):
                 raise DataError(f"hdf5: classes: there is no field '{name}'; {did_you_mean(name, first.fields)}")
         names = sorted(first.fields, key=lambda name: name != "data")  # a stable order: the others stay as they are
         self.fields = {name: self.shape(name) for name in names}
+        self.check_measured()
         for part in self.parts:
             for name in {**first.fields, **part.fields}:
                 one, two = (each.fields.get(name) for each in (first, part))
@@ -112,6 +114,8 @@ class Hdf5Files(Absent):
             for part in self.parts:
                 if part.fields.get(name) == (1,):
                     part.fields[name] = shape
+        if name in self.measured:
+            return shape
         datasets = [part.datasets[name] for part in self.parts if name in part.datasets]
         kinds = {dataset.dtype.kind for dataset in datasets}
         integer = kinds <= set("biu")

@@ -46,6 +46,7 @@ class LmdbFiles(Absent):
 
     `sizes` says whether pictures are alike or differ in size; unsaid, 64 records evenly over the database tell.  `shapes`,
     {data: [3, 256, 256], label: []}, counts only while a database is missing: the net can then be built all the same.
+    measured: [label] makes the label a number for a regression.
     """
 
     paths: ClassVar[tuple[str, ...]] = ("file", "train", "val", "test")
@@ -77,6 +78,7 @@ class LmdbFiles(Absent):
             if (ours := written(fields)) != (first := written(found[0])):
                 raise DataError(f"{store.path}: has {ours}, and {self.stores[0].path} {first}; splits must be alike")
         self.fields = found[0]
+        self.check_measured()
         self.splits = {split: np.arange(*self.starts[at : at + 2]) for at, split in enumerate(said)}
         for store in self.stores[::-1]:
             if store.about is not None:
@@ -93,7 +95,7 @@ class LmdbFiles(Absent):
         first = found[0]
         if self.sizes == "differ" or (self.sizes is None and len(set(found)) > 1):
             first = (first[0], ANY_SIZE, ANY_SIZE)
-        return {"data": Shape(first), "label": Shape((), "index")}
+        return {"data": Shape(first), "label": Shape((), "float" if "label" in self.measured else "index")}
 
     def looked_at(self, store: Store, number: int) -> tuple[int, ...]:
         """The shape of a picture."""

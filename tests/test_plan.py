@@ -445,8 +445,8 @@ def lenet(batch: int = 64) -> Net:
     )  # fmt: skip
 
 
-def step_plan(net: Net, backend: Reference, size: int, fast: bool = True) -> Plan:
-    solver = SOLVERS["SGD"](base_lr=0.1)
+def step_plan(net: Net, backend: Reference, size: int, fast: bool = True, iter_size: int = 1) -> Plan:
+    solver = SOLVERS["SGD"](base_lr=0.1, iter_size=iter_size)
     engine = Engine(net, backend, solver)
     if engine.pool is not None:
         engine.pool.close()
@@ -462,6 +462,33 @@ def test_weight_gradients_wait_until_everything_else_but_the_update_is_done(cpu:
         assert sum(late) >= 3
         assert late == sorted(late[:-2]) + late[-2:]
         assert update == sorted(update)
+
+
+def freshly_written(plan: Plan) -> set[str]:
+    """The parameters whose gradients a call of the plan writes over."""
+    return {tensor.name.removesuffix(".grad") for call in plan.calls for name, tensor in call.uses("add")
+            if name in call.tags.get("fresh", ())}  # fmt: skip
+
+
+def test_a_gradient_that_one_call_makes_is_written_where_the_step_is_one_pass(cpu: Cpu) -> None:
+    net = lenet(4)
+    names = {part.name for part in net.store.segments.values()}
+    assert len(names) == 8 and freshly_written(step_plan(net, cpu, 4)) == names
+    graph = net.graph("train", (4,))
+    assert not any(call.tags for call in graph.calls), "other plans add still"
+    assert freshly_written(make_plan(graph.calls, cpu, graph.keep)) == set()
+    assert freshly_written(step_plan(net, cpu, 4, iter_size=2)) == set()
+
+
+def test_a_gradient_that_two_layers_make_is_added_to(cpu: Cpu) -> None:
+    lines = [
+        ("one", "InnerProduct", {"num_output": 5}),
+        ("two", "InnerProduct", {"num_output": 5, "params": {"weight": {"share": "one.weight"}}}),
+        ("ip", "InnerProduct", {"num_output": 3}),
+        ("loss", "EuclideanLoss", {"bottom": ["ip", "target"]}),
+    ]
+    net = net_of(*lines, image=(5,))
+    assert freshly_written(step_plan(net, cpu, 4)) == {"one.bias", "two.bias", "ip.weight", "ip.bias"}
 
 
 def names_of(calls: list[Call]) -> list[str]:

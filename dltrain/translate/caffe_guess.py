@@ -11,7 +11,7 @@ from dltrain.tensor import Shape
 from dltrain.translate.caffe_data import Supply
 from dltrain.translate.caffe_forks import MOST
 from dltrain.translate.caffe_net import Lines
-from dltrain.translate.caffe_shapes import classes_of, fit_labels, places_of, read_as, side_of_pictures, sketched
+from dltrain.translate.caffe_shapes import classes_of, fit_labels, measured_of, places_of, read_as, side_of_pictures, sketched
 from dltrain.translate.draft import Draft, Part
 
 GUESSES = {"mnist": (1, 28, 28), "lenet": (1, 28, 28), "cifar": (3, 32, 32)}  # by the name of the data, or of the net
@@ -24,6 +24,8 @@ def settle(draft: Draft, supply: Supply, told: Collection[str], lines: Lines, no
     lines.untold = [name for name in supply.fields if supply.shapes[name] is None and name not in classes]
     guess(draft, supply, classes, notes)
     source = draft.data["source"]
+    if source["type"] in ("hdf5", "image_list", "lmdb") and (names := measured_of(draft, supply.fields[1:], classes)):
+        source["measured"] = names
     for _ in range(3):  # what is found tells more the next time
         said: dict[str, Any] = {name: supply.shapes[name] if "any" in sizes else sizes
                                 for name, sizes in source.get("shapes", {}).items()}  # fmt: skip

@@ -57,7 +57,7 @@ class Nets:
         elif train is not None and not stages and usual_stage(train.net, "deploy"):
             deployed = sight("deploy", str(train.path), train.net, level, {"deploy"})
             found += [deployed] if any(map(is_source, deployed.layers)) else []
-        fed = [one for one in found if any(map(is_source, one.layers))]
+        fed = [one for one in found if is_fed(one)]
         notes += [
             f"{Path(one.path).name}: has no data layer in phase {one.phase}, which is left out"
             for one in found
@@ -71,6 +71,14 @@ def usual_stage(net: Message, phase: str) -> set[str]:
     stage = {"train": "train", "test": "val", "deploy": "deploy"}[phase]
     rules = [rule for layer in net.all("layer") for name in ("include", "exclude") for rule in layer.all(name)]
     return {stage} & {str(name) for rule in rules for word in ("stage", "not_stage") for name in rule.all(word)}
+
+
+def is_fed(one: Sight) -> bool:
+    """Whether a phase has data: some, and not without those that its rules leave out and its layers read."""
+    made = {str(top) for layer in one.layers for top in layer.all("top")}
+    gone = {str(top) for layer in one.left if is_source(layer) for top in layer.all("top")} - made
+    reads = {str(bottom) for layer in one.layers for bottom in layer.all("bottom")}
+    return any(map(is_source, one.layers)) and not gone & reads
 
 
 def nowhere(nets: Nets, sights: list[Sight]) -> list[str]:

@@ -221,8 +221,8 @@ class Assembly:
 
 
 def sources_of(layers: list[Message]) -> list[Message]:
-    """The data layers; made-up data are one only where there are no others."""
-    found = [layer for layer in layers if is_source(layer)]
+    """The data layers, what is fed from outside last; made-up data are one only where there are no others."""
+    found = sorted((layer for layer in layers if is_source(layer)), key=lambda layer: bool(layer["type"] == "Input"))
     return [layer for layer in found if layer["type"] != "DummyData"] or found
 
 

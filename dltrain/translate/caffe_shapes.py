@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +58,18 @@ def classes_of(draft: Draft, fields: list[str]) -> dict[str, int]:
         if origin in fields:
             found[origin] = max(found.get(origin, 1), count(part, parts))
     return found
+
+
+def measured_of(draft: Draft, fields: Collection[str], classes: Collection[str]) -> list[str]:
+    """The fields that a loss holds its numbers against, and that are no classes."""
+    parts = {part.name: part for part in draft.net}
+    found: dict[str, None] = {}
+    for part in draft.net:
+        for origin in part.bottoms[:2] if part.type in PAIRED else ():
+            while (above := parts.get(origin.split(".")[0])) is not None and above.type in KEEPS_WHOLE:
+                origin = above.bottoms[0]
+            found |= {origin: None} if origin in fields and origin not in classes else {}
+    return list(found)
 
 
 def count(part: Part, parts: dict[str, Part]) -> int:

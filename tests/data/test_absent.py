@@ -113,3 +113,19 @@ def test_grey_pictures_in_colour_databases_keep_their_three_channels() -> None:
         source = LmdbFiles(file="e.lmdb", color=color)  # type: ignore[arg-type]
         source.open()
         assert source.fields["data"] == (channels, 2, 2)
+
+
+def test_labels_may_be_measured() -> None:
+    store("m.lmdb", {b"%d" % number: datum((1, 2, 2), bytes(4), number + 3) for number in range(4)})
+    with h5py.File("m.h5", "w") as file:
+        file["data"], file["label"] = np.zeros((4, 5), np.float32), np.arange(3, 7)
+    for source in (LmdbFiles(file="m.lmdb", measured=["label"]), Hdf5Files(file=("m.h5",), measured=["label"])):
+        source.open()
+        assert source.fields["label"].dtype == "float"
+        out = {"label": np.zeros(2, np.float32)}
+        source.read(np.array([1, 3]), out)
+        assert out["label"].tolist() == [4, 6]
+    gone = LmdbFiles(file="gone", measured=["label"], shapes={"data": (1, 2, 2), "label": ()})
+    assert gone.promised()["label"].dtype == "float"
+    with pytest.raises(DataError, match="lmdb: measured: there is no field 'lable'; did you mean 'label'"):
+        LmdbFiles(file="m.lmdb", measured=["lable"]).open()

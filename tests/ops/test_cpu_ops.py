@@ -1033,6 +1033,15 @@ def test_what_workers_make_apart_stays_until_the_segment_ends(cpus: list[Cpu]) -
     assert not any(np.shares_memory(one, other) for one in again for other in again if one is not other)
 
 
+@pytest.mark.parametrize("shape", [(2, 1, 3, 4), (2, 3, 4, 5), (3, 8, 2, 2), (2, 9, 3, 3), (4, 7), (5,), (0, 3, 2, 2)])
+def test_a_batch_is_put_in_its_place(cpus: list[Cpu], shape: tuple[int, ...]) -> None:
+    values = np.arange(prod(shape)).reshape(shape).astype(np.uint8)
+    memory = np.full([shape[axis] for axis in cpus[0].order(Shape(shape))], np.nan, np.float32)
+    logical = memory.transpose(0, 3, 1, 2) if len(shape) == 4 else memory
+    cpus[0].stage(logical, values)
+    np.testing.assert_array_equal(logical, values)
+
+
 def test_what_was_bound_before_the_scratch_grew_sees_the_larger_one() -> None:
     scratch, seen = Scratch(lambda size, dtype: np.zeros(size, dtype)), []
     kernels = [scratch.bound(floats, lambda *words: seen.append((words[0], len(words[1]))), floats) for floats in (10, 30, 20)]

@@ -132,3 +132,21 @@ def test_a_database_is_as_large_as_the_pictures_that_it_is_brought_to(tmp_path: 
     text = """layer { name: "d" type: "AnnotatedData" top: "data" top: "label" data_param { source: "l" batch_size: 8 backend: LMDB }
         transform_param { mean_value: 104 mean_value: 117 mean_value: 123 resize_param { prob: 1 height: 30 width: 40 } } }"""
     assert shapes(tmp_path, text + CONV)["data"] == [3, 30, 40]
+
+
+DATA = """layer { name: "d" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+    data_param { source: "x" batch_size: 8 backend: LMDB } transform_param { crop_size: 6 } }\n"""
+
+
+def test_numbers_that_a_loss_is_held_against_are_measured(tmp_path: Path) -> None:
+    made = Brought([written(tmp_path, DATA + FC.format("f", "data", 1) + loss("EuclideanLoss", "f", "label"))], tmp_path / "out")
+    assert made.config["data"]["source"]["measured"] == ["label"] and made.report["built"]
+
+
+def test_a_phase_that_lacks_the_data_of_the_other_is_none(tmp_path: Path) -> None:
+    fed = 'input: "target" input_shape { dim: 8 dim: 4 }\n'
+    made = Brought(
+        [written(tmp_path, fed + DATA + FC.format("f", "data", 4) + loss("EuclideanLoss", "f", "target"))], tmp_path / "out"
+    )
+    assert made.notes[0] == "net.prototxt: has no data layer in phase test, which is left out"
+    assert made.config["data"]["source"]["shapes"] == {"data": [3, 6, 6], "label": [], "target": [4]}

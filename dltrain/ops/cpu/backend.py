@@ -18,6 +18,7 @@ from dltrain.tensor import Shape, Tensor
 
 CHANNELS_LAST = (0, 2, 3, 1)
 LINE = 16  # floats in a cache line
+FEW = 8  # channels
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,14 @@ class Cpu(Reference):
     def bind(self, call: Call, arrays: Arrays) -> Work:
         found = recipe_of(call)
         return found.bind(call, arrays, self) if found else Work([bind_reference(call, arrays)])
+
+    def stage(self, to: Any, values: Any) -> None:
+        """Pictures of few channels go plane by plane: NumPy would take them number by number."""
+        if to.ndim == 4 and 1 < to.shape[1] <= FEW:
+            for channel in range(to.shape[1]):
+                to[:, channel] = values[:, channel]
+        else:
+            super().stage(to, values)
 
     # --- what workers share out ---
     def share(self, worker: int, size: int, step: int = 1) -> tuple[int, int]:

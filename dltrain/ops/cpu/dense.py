@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dltrain.ops.backend import Arrays, Kernel, Work
+from dltrain.ops.backend import Arrays, Work
 from dltrain.ops.cpu import rows, step  # noqa: F401  step fills the recipes of the update
 from dltrain.ops.cpu.backend import LINE, Cpu, recipe
 from dltrain.ops.cpu.formulas import elementwise_kernel
