@@ -10,9 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 import dltrain.catalogue  # noqa: F401
+
+hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no mistake
+hypothesis.settings.load_profile("here")
 
 ROOT = Path(__file__).parent.parent
 SMALL = ROOT / "tests" / "fixtures" / "small.yaml"

@@ -203,6 +203,30 @@ def test_the_fastest_way_that_is_right_is_chosen_and_remembered(feigned: Cuda) -
     assert feigned.driver.trials > trials and len(book(feigned)) == 2  # type: ignore[attr-defined]
 
 
+def test_a_way_that_cannot_even_offer_is_none(feigned: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN refuses whole graphs with an error of its own."""
+
+    def refused(way: Times) -> Sequence[str]:
+        if way.expression == "refuses":
+            raise ValueError("no engine does this")
+        return [way.expression]
+
+    monkeypatch.setattr(Times, "offers", refused)
+    np.testing.assert_array_equal(
+        choose(feigned, {name: WAYS[name] for name in ("slow", "refuses", "right")}), 2 * np.arange(100)
+    )
+
+
+def test_a_way_that_ends_the_device_is_named(feigned: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> None:
+        raise ValueError("illegal address")
+
+    monkeypatch.setattr(feigned.driver, "synchronize", lost)
+    with pytest.raises(ValueError, match="illegal address") as told:
+        choose(feigned, WAYS)
+    assert "the device is lost: tests.ops.test_cuda_cudnn: refuses: not this one" in str(told.value.__context__)
+
+
 def test_what_is_remembered_of_a_way_that_is_gone_is_measured_anew(feigned: Cuda) -> None:
     choose(feigned, WAYS)
     choose(feigned, {name: WAYS[name] for name in ("slow", "wrong")})

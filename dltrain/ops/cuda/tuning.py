@@ -125,7 +125,7 @@ class Trial:
         try:
             self.prepare(first)
             for name, way in ways.items():
-                for variant in way.offers():
+                for variant in self.offers(way):
                     taken = self.attempt(way, variant, least)
                     if taken < least:
                         best, least = f"{name}:{variant}", taken
@@ -180,8 +180,24 @@ class Trial:
             return self.seconds(launches, least)
         except OutOfMemory:
             raise
-        except Exception:  # whatever a library has against it: it is not chosen
+        except Exception as error:  # whatever a library has against it: it is not chosen
+            self.survives(f"{type(way).__module__}: {variant}: {error}")
             return float("inf")
+
+    def offers(self, way: Way) -> Sequence[str]:
+        """Nothing, where a library cannot do a call at all."""
+        try:
+            return way.offers()
+        except Exception as error:  # it has several kinds
+            self.survives(f"{type(way).__module__}: {error}")
+            return ()
+
+    def survives(self, what: str) -> None:
+        """What has touched memory of others ends the device for this process: then it is told."""
+        try:
+            self.cuda.driver.synchronize()
+        except Exception as error:
+            raise RuntimeError(f"the device is lost: {what}") from error
 
     def agrees(self, name: str) -> bool:
         array, right = self.arrays[name], self.right[name]
