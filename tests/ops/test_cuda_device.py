@@ -5,14 +5,17 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dltrain import config as configs
+from dltrain.engine import Engine
 from dltrain.errors import ConfigError, OutOfMemory
-from dltrain.ops.cuda import Cuda, compiler, device
+from dltrain.ops.cuda import Cuda, compiler, device, tuning
 from dltrain.ops.cuda.device import Device
 from dltrain.ops.cuda.staging import SLOTS, Staging
 
@@ -320,6 +323,39 @@ def test_several_runs_are_timed_in_one_graph(machine: Machine) -> None:
     kinds = [entry[0] for entry in machine.log]
     assert kinds.count("graphLaunch") == 4 and kinds.count("graphExecDestroy") == 1
     assert kinds.count("eventCreate") == kinds.count("eventDestroy") == 2
+
+
+def test_a_step_of_training_waits_for_nothing_and_is_one_graph(
+    machine: Machine, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first launches its calls, the second is captured, the third sends what has changed and its batch, and launches the graph."""
+    monkeypatch.setattr(tuning.Trial, "fastest", lambda trial, ways: f"tiles:{ways['tiles'].offers()[0]}")
+    monkeypatch.setattr(tuning, "LEDGERS", {})
+    monkeypatch.setattr(tuning, "folder", lambda kind: small / "no folder")
+    monkeypatch.setattr(tuning, "write", lambda path, content: path)
+    made, config = Device(0), configs.read(str(small))
+    engine, taken = Engine(config.net, Cuda(made, "strict"), config.solver), list[list[Entry]]()
+    assert config.solver is not None
+    for number in range(3):
+        mark = len(machine.log)
+        engine.step([config.feed.train_batch_now(number)], config.solver.rates(number, config.horizon))
+        taken.append([entry for entry in machine.since(mark) if entry[0] != "poked"])
+    config.feed.close()
+    assert [[entry[0] for entry in log].count("graphLaunch") for log in taken] == [0, 1, 1]
+    assert taken[2][-1] == ("graphLaunch", *made.graphs, made.stream)
+    assert {entry[0] for entry in taken[2]} == {
+        "launchKernel", "eventSynchronize", "memcpyAsync", "eventRecord", "streamWaitEvent", "graphLaunch",
+    }  # fmt: skip
+    assert all(entry[-1] == made.copies for entry in taken[2] if entry[0] == "memcpyAsync")
+    begin, end = (
+        next(at for at, entry in enumerate(taken[1]) if entry[0] == f"stream{what}Capture") for what in ("Begin", "End")
+    )
+    inside = taken[1][begin + 1 : end]
+    assert {entry[0] for entry in inside} <= {
+        "launchKernel", "memcpyAsync", "memsetAsync", "eventCreateWithFlags", "eventRecord", "streamWaitEvent",
+    }  # fmt: skip
+    lanes = {entry[9] for entry in inside if entry[0] == "launchKernel"}
+    assert made.stream in lanes and made.copies not in lanes and len(lanes) > 1  # gradients side by side
 
 
 # --- what is compiled ---
