@@ -140,8 +140,9 @@ def means(results: list[dict[str, Any]]) -> list[str]:
         ours = result["sides"]["ours"]["median_ms"]
         for side, made in result["sides"].items():
             ratios.setdefault(side, []).append(made["median_ms"] / ours)
-    return [f"{side} to ours over {len(found)} nets: geometric mean {statistics.geometric_mean(found):.2f}, least {min(found):.2f}"
-            for side, found in ratios.items() if side != "ours" and len(found) > 1]  # fmt: skip
+    found = {side: values for side, values in ratios.items() if side != "ours" and len(values) > 1}
+    return [f"{side} to ours, {len(values)} nets: geometric mean {statistics.geometric_mean(values):.2f}, least {min(values):.2f}"
+            for side, values in found.items()]  # fmt: skip
 
 
 def limits(results: list[dict[str, Any]]) -> list[str]:

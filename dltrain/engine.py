@@ -178,6 +178,7 @@ class Engine:
 
         Where the back end is late the losses of a single batch may still be under way: looking at them waits.
         """
+        assert self.solver is None or len(batches) == self.solver.iter_size, "a plan writes the gradients of so many passes"
         for name, tensor in self.rates.items():
             self.tell(tensor, rates[name])
         if self.tested is not self.memory and self.step_count == 0:  # weights may have been put where the average is

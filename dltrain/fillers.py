@@ -86,7 +86,10 @@ class Uniform(Filler):
         return self.min == self.max
 
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
-        return self.min + (self.max - self.min) * philox.uniform(key, 0, prod(shape)).reshape(shape)
+        w = philox.uniform(key, 0, prod(shape))
+        w *= self.max - self.min  # in its place: this may be the largest array of a run
+        w += self.min
+        return w.reshape(shape)
 
     def law(self, shape: tuple[int, ...]) -> Law:
         return Law("even", self.min, self.max - self.min)
@@ -108,7 +111,9 @@ class Gaussian(Filler):
         return self.std == 0 and (self.sparse is None or self.mean == 0)
 
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
-        w = self.mean + self.std * philox.normal(key, 0, prod(shape)).reshape(shape)
+        w = philox.normal(key, 0, prod(shape)).reshape(shape)
+        w *= self.std
+        w += self.mean
         return w if self.sparse is None else w * (philox.uniform(key, 1, prod(shape)).reshape(shape) < self.sparse / shape[0])
 
     def law(self, shape: tuple[int, ...]) -> Law:
@@ -135,7 +140,11 @@ class Xavier(Filler):
 
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
         a = sqrt(3.0 / fan(shape, self.variance_norm))
-        return a * (2.0 * philox.uniform(key, 0, prod(shape)).reshape(shape) - 1.0)
+        w = philox.uniform(key, 0, prod(shape))
+        w *= 2.0
+        w -= 1.0
+        w *= a
+        return w.reshape(shape)
 
     def law(self, shape: tuple[int, ...]) -> Law:
         a = sqrt(3.0 / fan(shape, self.variance_norm))
@@ -149,7 +158,9 @@ class Msra(Filler):
     variance_norm: Fan = "fan_in"
 
     def fill(self, shape: tuple[int, ...], key: tuple[int, int]) -> Any:
-        return sqrt(2.0 / fan(shape, self.variance_norm)) * philox.normal(key, 0, prod(shape)).reshape(shape)
+        w = philox.normal(key, 0, prod(shape))
+        w *= sqrt(2.0 / fan(shape, self.variance_norm))
+        return w.reshape(shape)
 
     def law(self, shape: tuple[int, ...]) -> Law:
         return Law("normal", 0.0, sqrt(2.0 / fan(shape, self.variance_norm)))

@@ -10,7 +10,7 @@ from dltrain.layers import dropout, inner_product
 
 # activations
 from dltrain.layers import (
-    abs_val, bnll, clip, elu, exp, gelu, hard_swish,
+    abs_val, bnll, clip, elu, erf, exact_gelu, exp, gelu, hard_swish,
     log, maxout, power, prelu, relu, relu6, sigmoid, soft_shrink, swish, tanh, threshold,
 )  # fmt: skip
 
@@ -22,7 +22,7 @@ from dltrain.layers import embed, gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 
 # utility
 from dltrain.layers import (
-    arg_max, batch_reindex, filter, gram, matmul, permute, reduction, reshape, silence, slice, split, tile,
+    arg_max, batch_reindex, filter, gram, matmul, permute, reduction, reshape, silence, slice, split, tile, where,
 )  # fmt: skip
 from dltrain.layers import constant, dummy_data, input, parameter, python, random
 from dltrain.layers import concat, eltwise, flatten, log_softmax, softmax
@@ -38,12 +38,12 @@ from dltrain.layers import accuracy, auc, confusion_matrix, mean_iou, perplexity
 __all__ = [
     "accuracy", "concat", "convolution", "dropout", "eltwise", "euclidean_loss", "flatten", "inner_product",
     "pooling", "relu", "sigmoid", "softmax", "softmax_with_loss", "tanh",
-    "abs_val", "bnll", "clip", "elu", "exp", "gelu", "hard_swish", "log", "maxout", "power", "prelu",
-    "relu6", "soft_shrink", "swish", "threshold", "batch_norm", "bias", "group_norm", "instance_norm", "layer_norm",
+    "abs_val", "bnll", "clip", "elu", "erf", "exact_gelu", "exp", "gelu", "hard_swish", "log", "maxout", "power",
+    "prelu", "relu6", "soft_shrink", "swish", "threshold", "batch_norm", "bias", "group_norm", "instance_norm", "layer_norm",
     "local_contrast_norm", "lrn", "mvn", "scale", "log_softmax",
     "arg_max", "batch_reindex", "constant", "drop_connect", "dummy_data", "filter", "gram", "input", "matmul",
     "multiplicative", "parameter", "permute", "python", "random", "reduction", "reshape", "silence", "slice",
-    "split", "tile",
+    "split", "tile", "where",
     "crop", "deconvolution", "im2col", "locally_connected", "pad", "roi_pooling", "spp", "unpooling", "upsample",
     "embed", "gru", "gru_cell", "lstm", "lstm_cell", "rnn", "rnn_cell",
     "auc", "confusion_matrix", "contrastive_loss", "dice_loss", "focal_loss", "gaussian_nll_loss", "hierarchical_softmax_loss",

@@ -612,7 +612,8 @@ def test_a_state_lives_from_step_to_step_and_is_seen_by_all_phases() -> None:
 @pytest.mark.usefixtures("extras")
 def test_a_state_goes_back_to_its_beginning_with_a_reset() -> None:
     bench, ones = Bench(counting(init=-2.0)), np.ones((2, 2, 6, 5))
-    bench.engine.step([{"data": ones, "target": np.zeros((2, 3))}] * 3, RATES)
+    for _ in range(3):
+        bench.engine.step([{"data": ones, "target": np.zeros((2, 3))}], RATES)
     assert bench.engine.state_arrays()["states/c.total"] == [-2 + 3 * 120]
     bench.engine.reset()
     assert bench.engine.state_arrays()["states/c.total"] == [-2]
@@ -773,7 +774,7 @@ def test_one_update_over_a_cut_moves_the_weights_as_without() -> None:
     plain[2].bottom, plain[3].bottom, plain[4].bottom = "t", ["b", "label"], ["b", "label"]
     found = []
     for lines in (cut_net(), plain):
-        solver = SOLVERS["SGD"](base_lr=0.1)
+        solver = SOLVERS["SGD"](base_lr=0.1, iter_size=2)
         engine = Engine(made(lines, CUT_FIELDS), Reference(np.float64), solver)
         engine.initialise(2)
         for seed in range(3):

@@ -17,6 +17,7 @@ W0, W1 = 0x9E3779B9, 0xBB67AE85
 LOW = np.uint64(0xFFFFFFFF)
 HIGH = np.uint64(32)
 MANY = 1 << 16  # blocks that are worth a compiled loop
+PIECE = 1 << 17  # numbers that are made at a time: what lies between takes little memory
 
 Words = np.ndarray[Any, np.dtype[np.uint32]]
 
@@ -62,18 +63,28 @@ def many_blocks(key: tuple[int, int], count: int, first: int, number: int) -> Wo
     return made
 
 
-def uniform(key: tuple[int, int], count: int, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """`size` numbers in [0, 1), 53 bits each."""
-    pairs = words(key, count, 2 * size).reshape(size, 2).astype(np.uint64)
-    return ((pairs[:, 0] >> np.uint64(5)) * 67108864.0 + (pairs[:, 1] >> np.uint64(6))) / 9007199254740992.0
+def uniform(key: tuple[int, int], count: int, size: int, start: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """`size` numbers in [0, 1), 53 bits each, from number `start` of the stream on."""
+    made = np.empty(size)
+    for low in range(0, size, PIECE):
+        part = made[low : low + PIECE]
+        pairs = words(key, count, 2 * len(part), 2 * (start + low)).reshape(-1, 2)
+        np.multiply(pairs[:, 0] >> np.uint32(5), 67108864.0, out=part)
+        part += pairs[:, 1] >> np.uint32(6)
+        part /= 9007199254740992.0
+    return made
 
 
 def normal(key: tuple[int, int], count: int, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """`size` numbers of the standard normal distribution: r = sqrt(-2 log(1 - u)), angle 2 pi v (Box & Muller 1958)."""
     half = (size + 1) // 2
-    u, v = uniform(key, count, 2 * half).reshape(2, half)
-    r, angle = np.sqrt(-2.0 * np.log1p(-u)), 2.0 * np.pi * v
-    return np.concatenate([r * np.cos(angle), r * np.sin(angle)])[:size]
+    made = np.empty((2, half))
+    for low in range(0, half, PIECE):
+        top = min(low + PIECE, half)
+        u, v = uniform(key, count, top - low, low), uniform(key, count, top - low, half + low)
+        r, angle = np.sqrt(-2.0 * np.log1p(-u)), 2.0 * np.pi * v
+        made[:, low:top] = r * np.cos(angle), r * np.sin(angle)
+    return made.reshape(-1)[:size]
 
 
 def permutation(key: tuple[int, int], count: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -30,9 +30,13 @@ class Op:
     name: str
     function: Callable[..., None]
     modes: dict[str, str]
-    parameters: tuple[str, ...]
+    signature: inspect.Signature
     shares: dict[str, tuple[str, ...]]  # output -> the inputs whose memory it may take over
     flops: Callable[[dict[str, Any]], int]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return tuple(self.signature.parameters)
 
     def __repr__(self) -> str:
         return self.name
@@ -54,7 +58,7 @@ def op(flops: Callable[[dict[str, Any]], int] = elements, **shares: str) -> Call
         modes = {name: parameter.annotation.__metadata__[0] for name, parameter in signature.parameters.items()
                  if parameter.annotation in (In, Out, Add, Update)}  # fmt: skip
         takes = {out: tuple(names.split()) for out, names in shares.items()}
-        made = Op(function.__name__, function, modes, tuple(signature.parameters), takes, flops)
+        made = Op(function.__name__, function, modes, signature, takes, flops)
         if OPS.setdefault(made.name, made) is not made:
             raise TypeError(f"op '{made.name}' is declared twice")
         return made
@@ -88,9 +92,15 @@ class Call:
         return [tensor for _, tensor in self.uses("out", "add", "update")]
 
     def __str__(self) -> str:
-        words = [f"{name}={'(' + ', '.join(map(str, value)) + ')' if isinstance(value, tuple) else value}"
-                 for name, value in self.args.items() if value is not None]  # fmt: skip
+        words = [f"{name}={said(value)}" for name, value in self.args.items() if value is not None]
         return f"{self.layer}.{self.way}: {self.op.name}({', '.join(words)})"
+
+
+def said(value: Any) -> str:
+    """An argument in words that are the same in every process: a function by its name, not by its address."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(str, value))})"
+    return str(getattr(value, "__qualname__", value))
 
 
 class Tracer:
@@ -106,7 +116,7 @@ class Tracer:
 
     def emit(self, op: Op, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """Appends the call, unless nobody wants any of its results."""
-        bound = inspect.signature(op.function).bind(*args, **keywords)
+        bound = op.signature.bind(*args, **keywords)
         bound.apply_defaults()
         call = Call(op, dict(bound.arguments), self.layer, self.way)
         if call.writes():

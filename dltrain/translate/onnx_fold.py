@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from math import prod
+from math import erf, prod
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ ELEMENTWISE: dict[str, Any] = {
     "Mod": np.mod, "Equal": np.equal, "Less": np.less, "Greater": np.greater, "LessOrEqual": np.less_equal,
     "GreaterOrEqual": np.greater_equal, "And": np.logical_and, "Or": np.logical_or, "Where": np.where,
     "Relu": lambda x: np.maximum(x, 0), "Sigmoid": lambda x: 1 / (1 + np.exp(-x)), "Tanh": np.tanh,
-    "Div": lambda x, y: (np.trunc(x / y) if x.dtype.kind in "iu" else x / y).astype(x.dtype),
+    "Sin": np.sin, "Cos": np.cos, "Erf": lambda x: np.vectorize(erf, otypes=[x.dtype])(x), "Xor": np.logical_xor,
+    "IsNaN": np.isnan, "Div": lambda x, y: (np.trunc(x / y) if x.dtype.kind in "iu" else x / y).astype(x.dtype),
 }  # fmt: skip
 REDUCED: dict[str, Any] = {
     "ReduceProd": np.prod, "ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceMean": np.mean,
@@ -224,3 +225,45 @@ def dequantize(at: At, x: Any, scale: Any, zero: Any = None) -> Any:
 @fold("Trilu")
 def trilu(at: At, x: Any, k: Any = None) -> Any:
     return (np.triu if at.get("upper", 1) else np.tril)(x, 0 if k is None else int(k))
+
+
+@fold("EyeLike")
+def eye_like(at: At, x: Any) -> Any:
+    return np.eye(*x.shape, k=at.get("k", 0), dtype=TYPES[at["dtype"]][0] if "dtype" in at else x.dtype)
+
+
+@fold("CumSum")
+def running_sum(at: At, x: Any, axis: Any) -> Any:
+    """Of `exclusive` the sum before each place, of `reverse` from behind."""
+    way = slice(None, None, -1 if at.get("reverse") else 1)
+    turned = np.moveaxis(x, int(axis), 0)[way]
+    total = np.cumsum(turned, 0, dtype=x.dtype) - (turned if at.get("exclusive") else 0)
+    return np.moveaxis(total[way], 0, int(axis))
+
+
+@fold("GatherND")
+def gather_nd(at: At, x: Any, index: Any) -> Any:
+    if at.get("batch_dims"):
+        raise Differs("batch_dims")
+    bounded(prod(index.shape[:-1]) * prod(x.shape[index.shape[-1] :]))
+    return x[tuple(np.moveaxis(index, -1, 0))]
+
+
+@fold("ScatterND")
+def scatter_nd(at: At, x: Any, index: Any, updates: Any) -> Any:
+    if at.get("reduction", "none") != "none":
+        raise Differs(f"reduction {at['reduction']}")
+    made = x.copy()
+    made[tuple(np.moveaxis(index, -1, 0))] = updates
+    return made
+
+
+@fold("NonZero")
+def places(at: At, x: Any) -> Any:
+    return np.array(np.nonzero(np.atleast_1d(x)), np.int64)
+
+
+@fold("Clip")
+def clip(at: At, x: Any, low: Any = None, high: Any = None) -> Any:
+    low, high = at.get("min") if low is None else low, at.get("max") if high is None else high
+    return (x if low is None and high is None else np.clip(x, low, high)).astype(x.dtype)

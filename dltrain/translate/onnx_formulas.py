@@ -16,7 +16,6 @@ from dltrain.translate.onnx_graph import Blob, Differs, Graph, bounded, moved
 Node = Callable[..., Any]
 NODES: dict[str, Node] = {}
 LARGEST = float(np.finfo(np.float32).max)
-REALS = (1, 10, 11, 16)  # TensorProto.DataType of real numbers
 
 # one layer, its keys under other names: (theirs, default), or what ours must say
 PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -24,7 +23,7 @@ PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "Elu": ("ELU", {"alpha": ("alpha", 1.0)}), "Sigmoid": ("Sigmoid", {}), "Tanh": ("TanH", {}), "Softplus": ("BNLL", {}),
     "HardSwish": ("HardSwish", {}), "Swish": ("Swish", {"beta": ("alpha", 1.0)}), "Exp": ("Exp", {}), "Log": ("Log", {}),
     "Sqrt": ("Power", {"power": 0.5}), "Reciprocal": ("Power", {"power": -1.0}), "Neg": ("Power", {"scale": -1.0}),
-    "Identity": ("Split", {"tops": 1}), "Binarizer": ("Threshold", {"threshold": ("threshold", 0.0)}),
+    "Erf": ("Erf", {}), "Identity": ("Split", {"tops": 1}), "Binarizer": ("Threshold", {"threshold": ("threshold", 0.0)}),
     "GlobalMaxPool": ("Pooling", {"pool": "max", "global_pooling": True}),
     "GlobalAveragePool": ("Pooling", {"pool": "mean", "global_pooling": True}),
     "LRN": ("LRN", {"local_size": ("size", 5), "alpha": ("alpha", 1e-4), "beta": ("beta", 0.75), "k": ("bias", 1.0)}),
@@ -135,9 +134,7 @@ def shrink(net: Graph, at: At, x: Any) -> Blob:
 
 @node("Gelu")
 def gelu(net: Graph, at: At, x: Any) -> Blob:
-    if at.get("approximate", "none") != "tanh":
-        net.notes.append("Gelu is its form with tanh here, within 5e-4 of the one with erf")
-    return net("GELU", blob(x))
+    return net("GELU" if at.get("approximate", "none") == "tanh" else "ExactGELU", blob(x))
 
 
 @node("PRelu")
@@ -145,8 +142,7 @@ def prelu(net: Graph, at: At, x: Any, slope: Any) -> Blob:
     array = constant(slope, "its slope")
     sizes = blob(x).shape[1:2]
     if array.size == 1 and len(sizes):
-        net.notes.append("PRelu: one slope for all channels became one each")
-        return net("PReLU", image(x), params={"slope": np.full(sizes, array.reshape(()))})
+        return net("PReLU", image(x), params={"slope": array.reshape(())}, channel_shared=True)
     if image(x).ndim < 2 or array.shape not in (tuple(sizes), (*sizes, *[1] * (x.ndim - 2)), (1, *sizes, *[1] * (x.ndim - 2))):
         raise Differs(f"a slope of {Shape(array.shape)} for {Shape(x.shape[1:])}: one a channel, or one")
     return net("PReLU", x, params={"slope": array.reshape(-1)})
@@ -179,14 +175,6 @@ def power(net: Graph, at: At, x: Any, y: Any) -> Blob:
     return net("Power", blob(x), power=number(y, "its exponent"))
 
 
-@node("Cast", "CastLike")
-def cast(net: Graph, at: At, x: Any, like: Any = None) -> Blob:
-    real = at.get("to", 1) in REALS if like is None else not isinstance(like, Blob) or like.shape.dtype == "float"
-    if real != (blob(x).shape.dtype == "float"):
-        raise Differs("real numbers to whole ones" if not real else "whole numbers to real ones")
-    return x  # type: ignore[no-any-return]
-
-
 # --- two and more ---
 @node("Add", "Sub", "Mul", "Div")
 def two(net: Graph, at: At, a: Any, b: Any) -> Blob:
@@ -195,8 +183,10 @@ def two(net: Graph, at: At, a: Any, b: Any) -> Blob:
         return eltwise(net, ELTWISE[op], [blob(a), blob(b)])
     if isinstance(a, Blob):
         c = aligned(at, a, constant(b, "its second input").astype(np.float32))
+        a = wide(net, a, c.ndim)
         return shifted(net, a, c if op == "Add" else -c) if op in ("Add", "Sub") else scaled(net, a, c if op == "Mul" else 1 / c)
-    c, x = constant(a, "its first input").astype(np.float32), blob(b)
+    c = constant(a, "its first input").astype(np.float32)
+    x = wide(net, blob(b), c.ndim)
     if op in ("Sub", "Div"):
         x = net("Power", x, **({"scale": -1.0} if op == "Sub" else {"power": -1.0}))
     return shifted(net, x, c) if op in ("Add", "Sub") else scaled(net, x, c)
@@ -209,8 +199,15 @@ def aligned(at: At, x: Blob, c: Any) -> Any:
     return c
 
 
+def wide(net: Graph, x: Blob, rank: int) -> Blob:
+    """x with as many axes, those in front of one element."""
+    more = rank - x.ndim
+    return net.reshape(x, [1] * more + list(x.shape[1:]), x.batch + more) if more > 0 else x
+
+
 def shifted(net: Graph, x: Blob, c: Any) -> Blob:
     """x + c"""
+    c = np.clip(c, -LARGEST, LARGEST)
     if c.size == 1 and c.ndim <= x.ndim:
         return net("Power", blob(x), shift=float(c.reshape(()))) if c.reshape(()) else x
     place, array = span(x, c)
@@ -230,10 +227,12 @@ def scaled(net: Graph, x: Blob, c: Any) -> Blob:
 
 
 def extended(c: Any, x: Blob) -> Any:
-    """A constant with as many axes as x."""
+    """A constant with as many axes as x; what it says of every sample alike, it says once."""
     if c.ndim > x.ndim:
         raise Differs(f"a constant of {Shape(c.shape)} has more axes than the blob beside it")
-    return c.reshape((1,) * (x.ndim - c.ndim) + c.shape)
+    whole = c.reshape((1,) * (x.ndim - c.ndim) + c.shape)
+    once = np.take(whole, [0], x.batch) if whole.size else whole
+    return once if whole.size and whole.shape[x.batch] > 1 and (whole == once).all() else whole
 
 
 def span(x: Blob, c: Any) -> tuple[int, Any]:
@@ -275,9 +274,7 @@ def eltwise(net: Graph, operation: str, xs: list[Blob]) -> Blob:
     rank = max(x.ndim for x in xs)
     if len({x.ndim - x.batch for x in xs}) > 1:
         raise Differs("the batches of its inputs do not meet")
-    wide = [
-        net.reshape(x, [1] * (rank - x.ndim) + list(x.shape[1:]), x.batch + rank - x.ndim) if x.ndim < rank else x for x in xs
-    ]
-    if operation == "div" and len(wide) > 2:
-        return reduce(lambda a, b: net("Eltwise", a, b, operation="div"), wide)
-    return moved(net("Eltwise", *wide, operation=operation), wide[0].batch)
+    alike = [wide(net, x, rank) for x in xs]
+    if operation == "div" and len(alike) > 2:
+        return reduce(lambda a, b: net("Eltwise", a, b, operation="div"), alike)
+    return moved(net("Eltwise", *alike, operation=operation), alike[0].batch)

@@ -56,12 +56,14 @@ class Blob:
     top: int = 0
     name: str = ""  # of a field
     is_mask: bool = False  # places of a maximum, which only an Unpooling reads
+    beside: tuple[int, int] = (0, 0)  # axes of ours before and behind the batch that share its axis in the file (onnx_rows.py)
 
     @property
     def sizes(self) -> list[int]:
         """The shape as the file has it."""
-        rest = list(self.shape[1:])
-        return [*rest[: self.batch], self.shape[0], *rest[self.batch :]]
+        rest, (before, behind) = list(self.shape[1:]), self.beside
+        low, high = self.batch - before, self.batch + behind
+        return [*rest[:low], self.shape[0] * prod(rest[low:high]), *rest[high:]]
 
     @property
     def ndim(self) -> int:
@@ -108,6 +110,7 @@ class Graph:
         self.notes: list[str] = []
         self.classes: dict[str, int] = {}  # field -> how many classes it counts
         self.fixed: int | None = None  # the batch that the file was written for, where it says one
+        self.truths: list[Made] = []  # layers whose numbers are 1, true, or 0
 
     def tops(
         self, kind: str, *bottoms: Blob | float | None, params: Mapping[str, Any] | None = None,
@@ -178,13 +181,12 @@ class Graph:
         return self.tops("Slice", x, axis=axis, slice_point=points)[int(low > 0)] if points else x
 
     def blob(self, value: Any, like: Blob) -> Blob:
-        """A constant as a blob, the same for every sample; its axis at the batch's place must be 1."""
+        """A constant as a blob, the same for every sample."""
         array = np.asarray(value)
         sizes = list(array.shape)
-        if like.batch < len(sizes) and sizes[like.batch] in (1, BATCH) and len(sizes) == like.ndim:
-            array = np.take(array, 0, like.batch)
-        else:
+        if len(sizes) != like.ndim or not array.size or (array != np.take(array, [0], like.batch)).any():
             raise Differs(f"a constant of {Shape(sizes)} beside a blob of {Shape(like.shape[1:])} a sample")
+        array = np.take(array, 0, like.batch)
         if array.dtype.kind not in "fiub" or not array.size:
             raise Differs("a constant that is no numbers")
         return self("Parameter", like, params={"weight": array}, shape=list(array.shape), batch=like.batch)
@@ -205,6 +207,13 @@ def made_layer(kind: str, keys: Mapping[str, Any]) -> Layer:
 def moved(x: Blob, batch: int) -> Blob:
     """The same blob, seen with the batch elsewhere."""
     return x if x.batch == batch else Blob(x.shape, batch, x.part, x.top, x.name, x.is_mask)
+
+
+def frozen(x: Blob, *given: Any) -> Blob:
+    """A blob whose layer does not learn: its numbers are no weights but part of what it computes.  One that was given stays."""
+    if x.part is not None and x.part.roles and not any(x is one for one in given):
+        x.part.line = {"param": {role: {"freeze": True} for role in x.part.roles}}
+    return x
 
 
 def bounded(count: int) -> None:

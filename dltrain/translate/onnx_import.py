@@ -14,7 +14,7 @@ import numpy as np
 from dltrain import catalogue  # noqa: F401  fills the registries
 from dltrain.console import Console
 from dltrain.errors import DataError
-from dltrain.translate import onnx_moves, onnx_recurrent, onnx_sums, onnx_windows  # noqa: F401  fill NODES
+from dltrain.translate import onnx_einsum, onnx_masks, onnx_moves, onnx_recurrent, onnx_sums, onnx_windows  # noqa: F401  fill NODES
 from dltrain.translate.draft import Draft
 from dltrain.translate.names import readable
 from dltrain.translate.onnx_draft import drafted
@@ -22,8 +22,9 @@ from dltrain.translate.onnx_draft import spoken as spoken_blob
 from dltrain.translate.onnx_file import Tensors, attributes, load, opset
 from dltrain.translate.onnx_fold import FOLDS, At, folded
 from dltrain.translate.onnx_formulas import NODES
-from dltrain.translate.onnx_graph import Blob, Differs, Graph
+from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph
 from dltrain.translate.onnx_inputs import RECURRENT, fields_of
+from dltrain.translate.onnx_rows import over_rows
 from dltrain.translate.onnx_tidy import tidy
 from dltrain.translate.write import some, write
 
@@ -71,22 +72,24 @@ def imported(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> I
 
 
 def read(path: Path, model: Any, shapes: Mapping[str, Sequence[int]]) -> Reading:
-    """All nodes; where recurrent ones find the batch on the first axis and want it on the second, it is on the second."""
+    """All nodes.  Where they do not go together the batch may be a number that the file repeats, or, of recurrent nets, the second axis."""
     recurrent = any(one.op_type in RECURRENT for one in model.graph.node)
-    reading = Reading(path, model).all(shapes)
-    if reading.troubles and recurrent:
-        other = Reading(path, model, 1).all(shapes)
-        reading = reading if other.troubles else other
-    reading.raise_troubles()
-    return reading
+    first = Reading(path, model).all(shapes)
+    ways = [(0, True)] * bool(first.net.fixed) + [(1, False), (1, True)] * recurrent
+    for otherwise, literal in ways if first.troubles else ():
+        other = Reading(path, model, otherwise, literal).all(shapes)
+        if not other.troubles:
+            return other
+    first.raise_troubles()
+    return first
 
 
 class Reading:
     """A file on its way into a graph of ours: what each name stands for, and what went wrong."""
 
-    def __init__(self, path: Path, model: Any, otherwise: int = 0) -> None:
-        """`otherwise` is the axis of the batch where nothing tells."""
-        self.path, self.graph, self.otherwise = path, model.graph, otherwise
+    def __init__(self, path: Path, model: Any, otherwise: int = 0, literal: bool = False) -> None:
+        """`otherwise` is the axis of the batch where nothing tells; where `literal`, Shape says the number that the file has."""
+        self.path, self.graph, self.otherwise, self.literal = path, model.graph, otherwise, literal
         self.opset = opset(model, path)
         self.tensors = Tensors(path, self.graph.initializer)
         self.net = Graph()
@@ -110,7 +113,7 @@ class Reading:
             number = makers.get(names.pop(), -1)
             if number >= 0 and number not in found:
                 found.add(number)
-                names += filter(None, self.graph.node[number].input)
+                names += read_by(self.graph.node[number])
         return [self.graph.node[number] for number in sorted(found)]
 
     def all(self, shapes: Mapping[str, Sequence[int]]) -> Reading:
@@ -121,7 +124,7 @@ class Reading:
 
     def begin(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """What the net is given."""
-        read = {name for one in self.needed for name in one.input} | {output.name for output in self.graph.output}
+        read = {name for one in self.needed for name in read_by(one)} | {output.name for output in self.graph.output}
         given = [value for value in self.graph.input if value.name in read and value.name not in self.tensors]
         self.fields, self.net.fixed = fields_of(self.path, given, self.needed, shapes, self.otherwise)
         self.values |= self.fields
@@ -141,6 +144,8 @@ class Reading:
     def take(self, one: Any) -> None:
         """What a node makes: constants are worked out, blobs become layers."""
         self.net.node = one
+        if one.op_type == "If":
+            return self.choose(one)
         inputs = [self.value(name) for name in one.input]
         at = attributes(one, self.tensors.array) | {"op": one.op_type, "outputs": len(one.output), "opset": self.opset}
         try:
@@ -150,6 +155,19 @@ class Reading:
             made = [BROKEN] * len(one.output)
         made = [*made, *[UNMADE] * (len(one.output) - len(made))]
         self.values |= {name: UNMADE if value is None else value for name, value in zip(one.output, made) if name}
+
+    def choose(self, one: Any) -> None:
+        """An If whose condition is known: the nodes of one branch, as if they stood here."""
+        condition = self.value(one.input[0])
+        if isinstance(condition, Blob) or condition is BROKEN or condition is UNMADE:
+            self.troubles.setdefault(("If", "chooses by what the net computes"), []).append(spoken(one))
+            self.values |= dict.fromkeys(one.output, BROKEN)
+            return
+        branch = next(given.g for given in one.attribute if given.name == ("then_branch" if condition.all() else "else_branch"))
+        self.values |= {tensor.name: self.tensors.array(tensor) for tensor in branch.initializer}
+        for inner in branch.node:
+            self.take(inner)
+        self.values |= {name: self.value(output.name) for name, output in zip(one.output, branch.output, strict=True)}
 
     def made(self, one: Any, at: At, inputs: list[Any]) -> list[Any]:
         op, blobs = one.op_type, [x for x in inputs if isinstance(x, Blob)]
@@ -161,7 +179,9 @@ class Reading:
         if any(x is UNMADE for x in inputs):
             raise Differs("reads an output that is not made here, such as the mask of a Dropout")
         if blobs and op in ("Shape", "Size"):
-            return folded(at, [np.broadcast_to(np.zeros((), np.int8), blobs[0].sizes)])
+            each = self.net.fixed if self.literal and self.net.fixed else BATCH
+            sizes = [size // BATCH * each if size % BATCH == 0 else size for size in blobs[0].sizes]
+            return folded(at, [np.broadcast_to(np.zeros((), np.int8), sizes)])
         if not blobs:
             if op not in FOLDS:
                 raise Differs("of constants alone")
@@ -170,8 +190,9 @@ class Reading:
         if op not in NODES:
             raise Differs("there is no such layer")
         bound(NODES[op], self.net, [at, *inputs])
+        shares = any(any(x.beside) for x in blobs)
         try:
-            made = NODES[op](self.net, at, *inputs)
+            made = over_rows(self.net, at, NODES[op], inputs) if shares else NODES[op](self.net, at, *inputs)
         except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError) as error:
             raise Differs(f"its attributes and inputs do not go together ({str(error).splitlines()[0][:80]})") from None
         return list(made) if isinstance(made, list) else [made]
@@ -198,6 +219,9 @@ class Reading:
                 self.net.notes.append(f"the output '{output.name}' is {what}: left out")
             else:
                 made[output.name] = value
+                if any(value.beside):
+                    words = f"{' x '.join(map(str, value.shape[1:]))} a sample here; in the file its samples share an axis with others"
+                    self.net.notes.append(f"the output '{output.name}' is {words}")
         if not made:
             raise DataError(f"{self.path}: none of its outputs depends on what it reads")
         return made
@@ -209,6 +233,12 @@ def bound(function: Any, first: Any, rest: list[Any]) -> None:
         inspect.signature(function).bind(first, *rest)
     except TypeError as error:
         raise Differs(f"its inputs are too few or too many ({error})") from None
+
+
+def read_by(one: Any) -> list[str]:
+    """The names that a node reads, those within its branches included."""
+    inner = [name for given in one.attribute if given.type == 5 for node in given.g.node for name in read_by(node)]
+    return [*filter(None, one.input), *inner]
 
 
 def spoken(one: Any) -> str:

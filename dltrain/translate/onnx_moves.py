@@ -11,9 +11,11 @@ import numpy as np
 from dltrain.tensor import Shape
 from dltrain.translate.onnx_fold import At, axes_of, ints, slices
 from dltrain.translate.onnx_formulas import LARGEST, blob, constant, node, number
-from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph, bounded
+from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph, bounded, frozen, moved
+from dltrain.translate.onnx_rows import reshaped
+from dltrain.translate.onnx_tables import picked
 
-PIECES = 64  # of one blob, put together again
+PIECES = 8  # of one blob, put together again; more are multiplied out
 NEAR = 16.0  # what may be added and taken away again, and little is lost
 
 
@@ -27,27 +29,6 @@ def reshape(net: Graph, at: At, x: Any, wanted: Any = None) -> Blob:
             raise Differs(f"a 0 in the shape {sizes} where {Shape(x.sizes)} has no axis")
         sizes = [x.sizes[place] if n == 0 else n for place, n in enumerate(sizes)]
     return reshaped(net, x, sizes)
-
-
-def reshaped(net: Graph, x: Blob, sizes: list[int]) -> Blob:
-    """The batch must stay an axis of its own, with as much before it and behind it as there was."""
-    before, behind = prod(x.shape[1 : x.batch + 1]), prod(x.shape[x.batch + 1 :])
-    for place in sorted(range(len(sizes)), key=lambda place: (place != x.batch, place)):
-        if sizes[place] not in (-1, BATCH, net.fixed) or (sizes[place] == -1 and sizes.count(-1) > 1):
-            continue
-        left, right = inferred(sizes[:place], before), inferred(sizes[place + 1 :], behind)
-        if left is not None and right is not None:
-            return net.reshape(x, [*left, *right], place)
-    said = [f"{n}" if n != BATCH else "N" for n in sizes]
-    raise Differs(f"the shape [{', '.join(said)}] puts the samples together with something else of {Shape(x.shape[1:])}")
-
-
-def inferred(sizes: list[int], count: int) -> list[int] | None:
-    """The sizes with their -1 worked out; None where they are not `count` numbers."""
-    known = prod(n for n in sizes if n != -1)
-    if sizes.count(-1) > 1 or known <= 0 or count % known or (-1 not in sizes and known != count):
-        return None
-    return [count // known if n == -1 else n for n in sizes]
 
 
 @node("Flatten")
@@ -118,15 +99,22 @@ def cut(net: Graph, at: At, x: Any, *rest: Any) -> Blob:
         if (low, high, step) == (0, x.sizes[axis], 1) or (axis == x.batch and part.start in (None, 0) and step == 1
                                                           and (part.stop or 0) >= (net.fixed or BATCH)):  # fmt: skip
             continue
-        if step < 1 or low >= high:
+        places = list(range(low, high, step))
+        if not places:
             raise Differs(f"from {low} to {high} by {step} along axis {axis}")
         ours = x.axis(axis)
-        x = net.cut(x, ours, low, high) if step == 1 else thinned(net, x, ours, list(range(low, high, step)))
+        x = net.cut(x, ours, low, high) if step == 1 else thinned(net, x, ours, places)
     return x  # type: ignore[no-any-return]
 
 
 def thinned(net: Graph, x: Blob, axis: int, places: list[int]) -> Blob:
-    """Some places of an axis of ours, neighbours in one piece."""
+    """Some places of an axis of ours, neighbours in one piece; every other one as one of two columns; else by a matrix."""
+    size, step = x.shape[axis], places[1] - places[0] if len(places) > 1 else 0
+    if step > 1 and size % step == 0 and places == list(range(places[0], size, step)) and places[0] < step:
+        before, behind = x.shape[1:axis], x.shape[axis + 1 :]
+        columns = net.reshape(moved(x, 0), [*before, size // step, step, *behind], 0)
+        chosen = net.cut(columns, axis + 1, places[0], places[0] + 1)
+        return moved(net.reshape(chosen, [*before, size // step, *behind], 0), x.batch)
     runs: list[list[int]] = []
     for place in places:
         if runs and runs[-1][1] == place:
@@ -134,7 +122,7 @@ def thinned(net: Graph, x: Blob, axis: int, places: list[int]) -> Blob:
         else:
             runs.append([place, place + 1])
     if len(runs) > PIECES:
-        raise Differs(f"takes {len(runs)} pieces out of an axis; at most {PIECES} are put together")
+        return picked(net, x, axis, places)
     pieces = [net.cut(x, axis, low, high) for low, high in runs]
     return net("Concat", *pieces, axis=axis) if len(pieces) > 1 else pieces[0]
 
@@ -214,8 +202,22 @@ def pad(net: Graph, at: At, x: Any, pads: Any = None, value: Any = None, axes: A
         low, high = max(-before[axis], 0), x.shape[axis] - max(-after[axis], 0)
         x = net.cut(x, axis, low, high) if (low, high) != (0, x.shape[axis]) else x
         before[axis], after[axis] = max(before[axis], 0), max(after[axis], 0)
+    if at.get("mode") == "wrap":
+        return wrapped(net, x, before, after)
     level = float(at.get("value", 0.0)) if value is None else number(value, "its value")
     return padded(net, x, before, after, at.get("mode", "constant"), level) if any(before + after) else x
+
+
+def wrapped(net: Graph, x: Blob, before: list[int], after: list[int]) -> Blob:
+    """What leaves on one side comes in on the other."""
+    for axis in range(1, x.ndim):
+        n = x.shape[axis]
+        if max(before[axis], after[axis]) > n:
+            raise Differs(f"goes around {n} places more than once")
+        pieces = [net.cut(x, axis, n - before[axis], n)] * (before[axis] > 0) + [x]
+        pieces += [net.cut(x, axis, 0, after[axis])] * (after[axis] > 0)
+        x = net("Concat", *pieces, axis=axis) if len(pieces) > 1 else x
+    return x
 
 
 def padded(net: Graph, x: Blob, before: list[int], after: list[int], how: str, level: float) -> Blob:
@@ -240,7 +242,4 @@ def framed(net: Graph, y: Blob, first: int, inner: list[tuple[int, int]], level:
     bounded(prod(y.shape[first:]))
     table = np.full(y.shape[first:], np.clip(level, -LARGEST, LARGEST))
     table[tuple(slice(low, high) for low, high in inner[first:])] = 0
-    made = net("Bias", y, params={"bias": table}, axis=first, num_axes=table.ndim)
-    assert made.part is not None
-    made.part.line = {"param": {"bias": {"freeze": True}}}
-    return made
+    return frozen(net("Bias", y, params={"bias": table}, axis=first, num_axes=table.ndim))

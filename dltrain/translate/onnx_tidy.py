@@ -57,7 +57,7 @@ def replace(net: Graph, outputs: MutableMapping[str, Blob], part: Made, blob: Bl
         other.bottoms = [blob if isinstance(x, Blob) and x.part is part else x for x in other.bottoms]
     for name, x in outputs.items():
         if x.part is part:
-            outputs[name] = blob
+            outputs[name] = Blob(blob.shape, x.batch, blob.part, blob.top, beside=x.beside)
 
 
 def prune(net: Graph, outputs: MutableMapping[str, Blob]) -> None:

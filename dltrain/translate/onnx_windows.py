@@ -11,7 +11,8 @@ from dltrain.ops.window import Window
 from dltrain.tensor import Shape
 from dltrain.translate.onnx_fold import At, ints
 from dltrain.translate.onnx_formulas import constant, image, node
-from dltrain.translate.onnx_graph import Blob, Differs, Graph, bounded
+from dltrain.translate.onnx_graph import Blob, Differs, Graph, bounded, frozen
+from dltrain.translate.onnx_tables import resized
 
 Pads = list[int]
 
@@ -167,10 +168,7 @@ def counted(net: Graph, y: Blob, inner: Blob, keys: Any, pads: tuple[Pads, Pads,
     table = np.ones(())
     for factor in factors:
         table = np.multiply.outer(table, factor)
-    made = net("Scale", y, params={"scale": table}, axis=2, num_axes=table.ndim)
-    assert made.part is not None
-    made.part.line = {"param": {"scale": {"freeze": True}}}
-    return made
+    return frozen(net("Scale", y, params={"scale": table}, axis=2, num_axes=table.ndim))
 
 
 @node("GlobalLpPool")
@@ -198,30 +196,32 @@ def resize(net: Graph, at: At, x: Any, *rest: Any) -> Blob:
     """Of Resize the inputs roi, scales, sizes (before opset 11: scales); of Upsample scales."""
     x, old = image(x), at["op"] == "Upsample" or at["opset"] < 11
     scales, sizes = (rest[0] if rest else at.get("scales"), None) if old else (*rest[1:], None, None)[:2]
-    axes = [axis % x.ndim for axis in at.get("axes", range(x.ndim))]
+    axes, wanted = [axis % x.ndim for axis in at.get("axes", range(x.ndim))], None
     if sizes is not None and constant(sizes, "its sizes").size:
         if at.get("keep_aspect_ratio_policy", "stretch") != "stretch":
             raise Differs("sizes by a policy of the aspect ratio")
-        given = ints(sizes)
-        ratios = [1 if axis == 0 else size / x.shape[axis] for size, axis in zip(given, axes)]
+        wanted = [dict(zip(axes, ints(sizes))).get(axis, size) for axis, size in enumerate(x.sizes)]
+        factors = [1.0, *(size / n for size, n in zip(wanted[1:], x.shape[1:]))]
     else:
         ratios = [float(scale) for scale in np.reshape(constant(scales, "its scales"), -1)]
-    factors = [dict(zip(axes, ratios)).get(axis, 1) for axis in range(x.ndim)]
-    if len(ratios) != len(axes) or any(f != int(f) or f < 1 for f in factors) or factors[:2] != [1, 1]:
-        raise Differs(f"scales {ratios}: Upsample multiplies the sizes by whole numbers")
-    return net("Upsample", x, **short(scale=ints(factors[2:]), mode=mode_of(at, old, prod(factors))))
-
-
-def mode_of(at: At, old: bool, factor: float) -> str:
-    """nearest or bilinear, where ours finds the same places."""
-    mode = {"nearest": "nearest", "linear": "bilinear", "bilinear": "bilinear"}.get(at.get("mode", "nearest"))
+        if len(ratios) != len(axes) or min(ratios) <= 0:
+            raise Differs(f"scales {ratios} for {len(axes)} axes")
+        factors = [dict(zip(axes, ratios)).get(axis, 1.0) for axis in range(x.ndim)]
     where = at.get("coordinate_transformation_mode", "asymmetric" if old else "half_pixel")
     how = at.get("nearest_mode", "floor" if old else "round_prefer_floor")
+    mode = mode_of(at, where, how, prod(factors))
+    if mode is None or any(factor != int(factor) for factor in factors) or factors[:2] != [1, 1]:
+        mode = {"bilinear": "linear"}.get(at.get("mode", "nearest"), at.get("mode", "nearest"))
+        return resized(net, x, at | {"mode": mode}, factors, wanted, where, how)
+    return net("Upsample", x, **short(scale=ints(factors[2:]), mode=mode))
+
+
+def mode_of(at: At, where: str, how: str, factor: float) -> str | None:
+    """nearest or bilinear, where ours finds the same places."""
+    mode = {"nearest": "nearest", "linear": "bilinear", "bilinear": "bilinear"}.get(at.get("mode", "nearest"))
     half = where in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
     same = (half and how.startswith("round")) or (where == "asymmetric" and how == "floor") if mode == "nearest" else half
-    if mode is None or (factor != 1 and not same):
-        raise Differs(f"mode {at.get('mode', 'nearest')} with {where} and {how}")
-    return mode
+    return mode if factor == 1 or same else None
 
 
 @node("DepthToSpace", "SpaceToDepth")

@@ -1042,6 +1042,19 @@ def test_a_batch_is_put_in_its_place(cpus: list[Cpu], shape: tuple[int, ...]) ->
     np.testing.assert_array_equal(logical, values)
 
 
+@pytest.mark.parametrize("fresh", [frozenset(), frozenset({"dw"}), frozenset({"dw", "db"})])
+def test_what_workers_made_apart_is_added_or_written(cpus: list[Cpu], fresh: frozenset[str]) -> None:
+    for cpu in cpus:
+        call = Call(OPS["conv_grad"], {}, tags={"fresh": fresh} if fresh else {})
+        dws, dbs = (np.arange(cpu.workers * size, dtype=np.float32).reshape(cpu.workers, size) for size in (70, 5))
+        dw, db = np.ones((7, 10), np.float32), np.ones(5, np.float32)
+        for kernel in cpu.join(call, dw=(dws, dw), db=(dbs, db), other=(None, None)):
+            kernel()
+        np.testing.assert_array_equal(dw.reshape(-1), ("dw" not in fresh) + dws.sum(axis=0))
+        np.testing.assert_array_equal(db, ("db" not in fresh) + dbs.sum(axis=0))
+        assert cpu.join(call, dw=(None, None)) == []
+
+
 def test_what_was_bound_before_the_scratch_grew_sees_the_larger_one() -> None:
     scratch, seen = Scratch(lambda size, dtype: np.zeros(size, dtype)), []
     kernels = [scratch.bound(floats, lambda *words: seen.append((words[0], len(words[1]))), floats) for floats in (10, 30, 20)]

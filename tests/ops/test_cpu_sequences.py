@@ -82,14 +82,18 @@ def test_a_word_that_is_not_in_the_table_is_named_by_its_place_in_the_batch(word
         engine.step([BATCH | {"data": data}], RATES)
 
 
-def test_rows_of_a_gradient_that_lie_far_apart_are_copied_together_first() -> None:
-    x, dy = RNG.integers(-3, 4, (130, 3)).astype(np.float32), RNG.integers(-3, 4, (130, 2050)).astype(np.float32)
-    assert dense.far_apart(dy) and not dense.far_apart(dy[:100]) and not dense.far_apart(dy[:, :100])
-    dw, db = np.ones((2050, 3), np.float32), np.ones(2050, np.float32)
-    dense.add_products(x, dy, dw, db, 16, 2000, 640, np.full(640 * 133, np.nan, np.float32))
-    np.testing.assert_array_equal(dw[16:2000], 1 + (dy.T @ x)[16:2000])
-    np.testing.assert_array_equal(db[16:2000], 1 + dy.sum(axis=0)[16:2000])
-    assert (dw[:16] == 1).all() and (dw[2000:] == 1).all() and (db[:16] == 1).all() and (db[2000:] == 1).all()
+@pytest.mark.parametrize("columns", [100, 2050])
+@pytest.mark.parametrize("fresh", [set(), {"dw"}, {"db"}, {"dw", "db"}])
+def test_gradients_of_a_product_are_added_or_written_and_columns_far_apart_copied_first(fresh: set[str], columns: int) -> None:
+    x, dy = RNG.integers(-3, 4, (130, 3)).astype(np.float32), RNG.integers(-3, 4, (130, columns)).astype(np.float32)
+    assert dense.far_apart(dy) == (columns == 2050) and not dense.far_apart(dy[:100])
+    low, high, block = 16, columns - 50, min(640, columns)
+    dw, db = np.ones((columns, 3), np.float32), np.ones(columns, np.float32)
+    scratch = np.full(block * 133, np.nan, np.float32)
+    dense.add_products(x, dy, dw, db, low, high, block, frozenset(fresh), scratch)
+    np.testing.assert_array_equal(dw[low:high], ("dw" not in fresh) + (dy.T @ x)[low:high])
+    np.testing.assert_array_equal(db[low:high], ("db" not in fresh) + dy.sum(axis=0)[low:high])
+    assert (dw[:low] == 1).all() and (dw[high:] == 1).all() and (db[:low] == 1).all() and (db[high:] == 1).all()
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 31])

@@ -66,7 +66,7 @@ def test_every_operator_without_a_layer_is_told_with_its_nodes(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("nodes", "shape", "words"), [
-    ([node("Reshape", "x to", "y")], (2, 3, 4), r"Reshape, once \(y\): the shape \[-1, 4\] puts the samples together with something"),
+    ([node("Reshape", "x to", "y")], (2, 3, 4), r"Reshape, once \(y\): the shape \[3, -1\] puts the samples together with something"),
     ([node("ReduceMean", "x", "y", axes=[0])], (2, 3), "works along axis 0, which is the batch: samples do not meet in a net of ours"),
     ([node("Gemm", "x x", "y")], (2, 2), "its second input is computed by the net, and no constant"),
     ([node("Concat", "x x", "y", axis=0)], (2, 3), "works along axis 0, which is the batch"),
@@ -84,7 +84,7 @@ def test_every_operator_without_a_layer_is_told_with_its_nodes(tmp_path: Path) -
     ([node("Expand", "x huge", "y")], (2, 1), "Expand, once .y.: grows to 4,611,686,018,427,387,904 numbers a sample"),
 ])  # fmt: skip
 def test_what_a_node_cannot_be_is_told_in_its_words(tmp_path: Path, nodes: list[Any], shape: Any, words: str) -> None:
-    made = model(nodes, {"x": shape}, ["y"], to=np.array([-1, 4]), w=w(4, 3, 3, 3), v=w(3), half=np.array([1, 1, 1.5, 1], np.float32),
+    made = model(nodes, {"x": shape}, ["y"], to=np.array([3, -1]), w=w(4, 3, 3, 3), v=w(3), half=np.array([1, 1, 1.5, 1], np.float32),
                  e=np.zeros(0, np.float32), huge=np.array([1, 2**62]))  # fmt: skip
     refused(made, tmp_path, words)
 

@@ -48,13 +48,13 @@ class Device:
     """Everything goes to one non-blocking stream; the segments of a graph fork from it and join it again."""
 
     def __init__(self, number: int = 0) -> None:
-        from cupy_backends.cuda.api import driver, runtime
-
         why = reason()
         if why is None and number >= len(names()):
             why = f"there is no device {number}; there are {len(names())}"
         if why is not None:
             raise ConfigError(f"--device cuda: {why}; or use --device cpu")
+        from cupy_backends.cuda.api import driver, runtime
+
         self.runtime, self.driver_api, self.number = runtime, driver, number
         runtime.setDevice(number)
         runtime.memGetInfo()  # makes the context
