@@ -64,7 +64,7 @@ def shrink(net: Bench, at: Any, x: Array) -> Array:
 
 @node("Gelu")
 def gelu(net: Bench, at: Any, x: Array) -> Array:
-    return net("GELU", x)
+    return net("GELU" if at.get("approximate", "none") == "tanh" else "ExactGELU", x)
 
 
 @node("PRelu")

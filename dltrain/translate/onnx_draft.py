@@ -13,6 +13,7 @@ from dltrain.translate.draft import Draft, Part
 from dltrain.translate.names import readable, unique
 from dltrain.translate.onnx_graph import Blob, Graph, Made, made_layer
 
+BIAS = re.compile(r"^(.+)[._/](bias|beta|b|bias_ih_l0)(_0)?(:0)?$", re.IGNORECASE)
 WEIGHT = re.compile(r"^(.+?)[._/](weight|kernel|w|gamma|scale|slope|weight_ih_l0)(_0)?(:0)?$", re.IGNORECASE)
 NUMBERED = re.compile(r"^(.+)_[0-9]+$")
 LEARNT = ("Conv", "ConvTranspose", "Gemm", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "PRelu", "MatMul")
@@ -79,24 +80,30 @@ def name_all(parts: list[Made], taken: Iterable[str]) -> None:
     last = {id(part.node): part for part in parts if part.node is not None}
     shared = common({id(part.node): part.node for part in parts if part.node is not None}.values())
     for part in parts:
-        base = part.name or stem(part.node, shared)
+        base = part.name or stem(part, shared)
         if part.node is not None and last[id(part.node)] is not part:
             base = f"{base}_{part.type.lower()}"
         part.name = unique(base, used)
         used.add(part.name)
 
 
-def stem(node: Any, shared: int) -> str:
+def stem(part: Made, shared: int) -> str:
     """The module that a node belongs to, as far as names tell; else its output, else its operator."""
+    node = part.node
     if node.op_type in LEARNT and len(node.input) > 1 and (match := WEIGHT.match(node.input[1])) and "::" not in match[1]:
         return readable(match[1])
-    steps = path(node)[shared:]
-    if node.name and steps:
+    for name in part.added.input if part.added is not None else ():
+        if (match := BIAS.match(name)) and "::" not in match[1]:
+            return readable(match[1])
+    steps = path(node)[min(shared, len(path(node)) - 1) :] if node.name else []
+    if steps:
         while len(steps) > 1 and steps[-1][:1].isupper():
             steps = steps[:-1]
         made = readable("_".join(step for step, after in zip(steps, [*steps[1:], ""]) if not after.startswith(f"{step}.")))
         plain = re.sub(r"[^a-z0-9]", "", made.lower())
-        if node.op_type not in PLACED and node.op_type.lower() not in plain and path(node)[-1][:1].isupper():
+        if part.whole and len(steps) == 1 and steps[0][:1].isupper():
+            return part.type.lower()
+        if node.op_type not in PLACED and not part.whole and node.op_type.lower() not in plain and path(node)[-1][:1].isupper():
             made = f"{made}_{node.op_type.lower()}"
         return made.lower() if len(steps) == 1 and steps[0][:1].isupper() else made
     made = readable(node.output[0], "")
@@ -109,8 +116,8 @@ def stem(node: Any, shared: int) -> str:
 
 
 def path(node: Any) -> list[str]:
-    """/layer1/layer1.0/conv1/Conv as its steps."""
-    return [step for step in re.split(r"[/:]+", node.name) if step]
+    """/layer1/layer1.0/conv1/Conv as its steps; node_gelu, as PyTorch's newer exporter has it, as gelu."""
+    return [step for step in re.split(r"[/:]+", node.name.removeprefix("node_")) if step]
 
 
 def common(nodes: Iterable[Any]) -> int:

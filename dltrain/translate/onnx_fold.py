@@ -229,16 +229,17 @@ def trilu(at: At, x: Any, k: Any = None) -> Any:
 
 @fold("EyeLike")
 def eye_like(at: At, x: Any) -> Any:
-    return np.eye(*x.shape, k=at.get("k", 0), dtype=TYPES[at["dtype"]][0] if "dtype" in at else x.dtype)
+    rows, columns = x.shape
+    return np.eye(rows, columns, at.get("k", 0)).astype(TYPES[at["dtype"]][0] if "dtype" in at else x.dtype)
 
 
 @fold("CumSum")
 def running_sum(at: At, x: Any, axis: Any) -> Any:
     """Of `exclusive` the sum before each place, of `reverse` from behind."""
-    way = slice(None, None, -1 if at.get("reverse") else 1)
-    turned = np.moveaxis(x, int(axis), 0)[way]
+    along, way = int(np.reshape(axis, ())), slice(None, None, -1 if at.get("reverse") else 1)
+    turned = np.moveaxis(x, along, 0)[way]
     total = np.cumsum(turned, 0, dtype=x.dtype) - (turned if at.get("exclusive") else 0)
-    return np.moveaxis(total[way], 0, int(axis))
+    return np.moveaxis(total[way], 0, along)
 
 
 @fold("GatherND")

@@ -11,11 +11,12 @@ import numpy as np
 
 from dltrain.tensor import Shape
 from dltrain.translate.onnx_fold import At
-from dltrain.translate.onnx_graph import Blob, Differs, Graph, bounded, moved
+from dltrain.translate.onnx_graph import Blob, Differs, Graph, bounded, frozen, moved
 
 Node = Callable[..., Any]
 NODES: dict[str, Node] = {}
 LARGEST = float(np.finfo(np.float32).max)
+ENDLESS = 1e30  # from here on a number stands for infinity, such as what keeps a place out of a Softmax
 
 # one layer, its keys under other names: (theirs, default), or what ours must say
 PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -207,13 +208,14 @@ def wide(net: Graph, x: Blob, rank: int) -> Blob:
 
 def shifted(net: Graph, x: Blob, c: Any) -> Blob:
     """x + c"""
-    c = np.clip(c, -LARGEST, LARGEST)
+    endless, c = bool((np.abs(c) >= ENDLESS).any()), np.clip(c, -LARGEST, LARGEST)
     if c.size == 1 and c.ndim <= x.ndim:
         return net("Power", blob(x), shift=float(c.reshape(()))) if c.reshape(()) else x
     place, array = span(x, c)
     if array is None:
         return net("Eltwise", x, net.blob(extended(c, x), x), operation="sum")
-    return net("Bias", blob(x), params={"bias": array}, axis=place, num_axes=array.ndim)
+    made = net("Bias", blob(x), params={"bias": array}, axis=place, num_axes=array.ndim)
+    return frozen(made) if endless else made
 
 
 def scaled(net: Graph, x: Blob, c: Any) -> Blob:

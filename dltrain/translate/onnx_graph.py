@@ -44,6 +44,8 @@ class Made:
     node: Any = None  # where it comes from
     line: dict[str, Any] = field(default_factory=dict)  # what else the line says: param
     name: str = ""
+    whole: bool = False  # of several nodes that are one module
+    added: Any = None  # the node of its bias, where that is another
 
 
 @dataclass(eq=False)

@@ -14,6 +14,7 @@ import numpy as np
 from dltrain import catalogue  # noqa: F401  fills the registries
 from dltrain.console import Console
 from dltrain.errors import DataError
+from dltrain.tensor import Shape
 from dltrain.translate import onnx_einsum, onnx_masks, onnx_moves, onnx_recurrent, onnx_sums, onnx_windows  # noqa: F401  fill NODES
 from dltrain.translate.draft import Draft
 from dltrain.translate.names import readable
@@ -24,6 +25,7 @@ from dltrain.translate.onnx_fold import FOLDS, At, folded
 from dltrain.translate.onnx_formulas import NODES
 from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph
 from dltrain.translate.onnx_inputs import RECURRENT, fields_of
+from dltrain.translate.onnx_patterns import recognise
 from dltrain.translate.onnx_rows import over_rows
 from dltrain.translate.onnx_tidy import tidy
 from dltrain.translate.write import some, write
@@ -54,6 +56,7 @@ def imported(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> I
     model = load(path)
     reading = read(path, model, shapes or {})
     outputs = reading.outputs()
+    recognise(reading.net)
     tidy(reading.net, outputs)
     draft = drafted(reading.net, reading.fields, outputs)
     draft.name = readable(path.stem, "net")
@@ -72,7 +75,7 @@ def imported(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> I
 
 
 def read(path: Path, model: Any, shapes: Mapping[str, Sequence[int]]) -> Reading:
-    """All nodes.  Where they do not go together the batch may be a number that the file repeats, or, of recurrent nets, the second axis."""
+    """All nodes.  Where they do not go together the batch may be a number that the file repeats, or stand on the second axis."""
     recurrent = any(one.op_type in RECURRENT for one in model.graph.node)
     first = Reading(path, model).all(shapes)
     ways = [(0, True)] * bool(first.net.fixed) + [(1, False), (1, True)] * recurrent
@@ -144,8 +147,6 @@ class Reading:
     def take(self, one: Any) -> None:
         """What a node makes: constants are worked out, blobs become layers."""
         self.net.node = one
-        if one.op_type == "If":
-            return self.choose(one)
         inputs = [self.value(name) for name in one.input]
         at = attributes(one, self.tensors.array) | {"op": one.op_type, "outputs": len(one.output), "opset": self.opset}
         try:
@@ -156,25 +157,29 @@ class Reading:
         made = [*made, *[UNMADE] * (len(one.output) - len(made))]
         self.values |= {name: UNMADE if value is None else value for name, value in zip(one.output, made) if name}
 
-    def choose(self, one: Any) -> None:
+    def choose(self, one: Any, condition: Any) -> list[Any]:
         """An If whose condition is known: the nodes of one branch, as if they stood here."""
-        condition = self.value(one.input[0])
-        if isinstance(condition, Blob) or condition is BROKEN or condition is UNMADE:
-            self.troubles.setdefault(("If", "chooses by what the net computes"), []).append(spoken(one))
-            self.values |= dict.fromkeys(one.output, BROKEN)
-            return
-        branch = next(given.g for given in one.attribute if given.name == ("then_branch" if condition.all() else "else_branch"))
+        if not isinstance(condition, np.ndarray):
+            raise Differs("chooses by what the net computes")
+        wanted = "then_branch" if condition.all() else "else_branch"
+        branch = next((given.g for given in one.attribute if given.name == wanted), None)
+        if branch is None or len(branch.output) != len(one.output):
+            raise Differs(f"has no {wanted} for its outputs")
         self.values |= {tensor.name: self.tensors.array(tensor) for tensor in branch.initializer}
         for inner in branch.node:
             self.take(inner)
-        self.values |= {name: self.value(output.name) for name, output in zip(one.output, branch.output, strict=True)}
+        return [self.value(output.name) for output in branch.output]
 
     def made(self, one: Any, at: At, inputs: list[Any]) -> list[Any]:
         op, blobs = one.op_type, [x for x in inputs if isinstance(x, Blob)]
+        if op == "If" and inputs:
+            return self.choose(one, inputs[0])
         known = one.domain in ("", "ai.onnx") or (one.domain == "ai.onnx.ml" and op == "Binarizer")
         if not known or (op not in NODES and op not in FOLDS):
             raise Differs(f"of the domain {one.domain}, which is not read" if not known else "there is no such layer")
         if any(x is BROKEN for x in inputs):
+            if op not in NODES and op not in ("Shape", "Size"):
+                raise Differs("there is no such layer")
             return [BROKEN] * len(one.output)
         if any(x is UNMADE for x in inputs):
             raise Differs("reads an output that is not made here, such as the mask of a Dropout")
@@ -220,7 +225,7 @@ class Reading:
             else:
                 made[output.name] = value
                 if any(value.beside):
-                    words = f"{' x '.join(map(str, value.shape[1:]))} a sample here; in the file its samples share an axis with others"
+                    words = f"{Shape(value.shape[1:])} a sample here; in the file its samples share an axis with others"
                     self.net.notes.append(f"the output '{output.name}' is {words}")
         if not made:
             raise DataError(f"{self.path}: none of its outputs depends on what it reads")

@@ -9,11 +9,10 @@ import numpy as np
 
 from dltrain.tensor import Shape
 from dltrain.translate.onnx_fold import At
-from dltrain.translate.onnx_formulas import LARGEST, blob, constant, extended, node, scaled, several, shifted, two
+from dltrain.translate.onnx_formulas import ENDLESS, LARGEST, blob, constant, extended, node, scaled, several, shifted, two
 from dltrain.translate.onnx_graph import Blob, Differs, Graph, frozen
 from dltrain.translate.onnx_moves import embedded, squeeze, tile
 
-ENDLESS = 1e30  # from here on a number stands for infinity, such as what keeps a place out of a Softmax
 REALS = (1, 10, 11, 16)  # TensorProto.DataType of real numbers
 TRUTH = 9
 MIRRORED = {"Greater": "Less", "Less": "Greater", "GreaterOrEqual": "LessOrEqual", "LessOrEqual": "GreaterOrEqual"}
@@ -33,7 +32,8 @@ def compared(net: Graph, at: At, a: Any, b: Any) -> Blob:
     if not isinstance(a, Blob):
         a, b, op = b, a, MIRRORED[op]
     if op in ("GreaterOrEqual", "LessOrEqual"):
-        return negated(net, at, compared(net, at | {"op": "Less" if op == "GreaterOrEqual" else "Greater"}, a, b))
+        other: Blob = compared(net, at | {"op": "Less" if op == "GreaterOrEqual" else "Greater"}, a, b)
+        return opposite(net, other)
     sign = 1.0 if op == "Greater" else -1.0
     level = 0.0
     if not isinstance(b, Blob) and constant(b, "its second input").size == 1:
@@ -58,18 +58,24 @@ def equal(net: Graph, at: At, a: Any, b: Any) -> Blob:
         places = squeeze(net, {}, a, np.array([-1]))
         if np.array_equal(classes, np.arange(classes.size)):  # a place each, as one_hot is written
             return true(net, embedded(net, np.eye(classes.size), places, [classes.size]))
-    return negated(net, at, net("Threshold", net("AbsVal", difference(net, at, a, b))))
+    return opposite(net, net("Threshold", net("AbsVal", difference(net, at, a, b))))
 
 
 @node("Not")
 def negated(net: Graph, at: At, x: Any) -> Blob:
-    return true(net, net("Power", blob(x), scale=-1.0, shift=1.0))
+    return opposite(net, blob(x))
+
+
+def opposite(net: Graph, x: Blob) -> Blob:
+    return true(net, net("Power", x, scale=-1.0, shift=1.0))
 
 
 @node("And", "Or")
 def both(net: Graph, at: At, a: Any, b: Any) -> Blob:
-    made: Blob = two(net, at | {"op": "Mul"}, a, b) if at["op"] == "And" else several(net, at | {"op": "Max"}, a, b)
-    return true(net, made if isinstance(a, Blob) and isinstance(b, Blob) else frozen(made, a, b))
+    like = a if isinstance(a, Blob) else b
+    xs = [x if isinstance(x, Blob) else frozen(net.blob(extended(constant(x, "an input"), like), like)) for x in (a, b)]
+    made: Blob = two(net, at | {"op": "Mul"}, *xs) if at["op"] == "And" else several(net, at | {"op": "Max"}, *xs)
+    return true(net, made)
 
 
 @node("Xor")
@@ -156,4 +162,6 @@ def trilu(net: Graph, at: At, x: Any, k: Any = None) -> Blob:
     if blob(x).batch > x.ndim - 3:
         raise Differs(f"a triangle of {Shape(x.shape[1:])} a sample")
     ones = np.ones(x.sizes[-2:], bool)
-    return frozen_product(net, x, (np.triu if at.get("upper", 1) else np.tril)(ones, 0 if k is None else int(constant(k, "its k"))))
+    return frozen_product(
+        net, x, (np.triu if at.get("upper", 1) else np.tril)(ones, 0 if k is None else int(constant(k, "its k")))
+    )

@@ -1,7 +1,7 @@
 """Tensors whose batch shares an axis with others, N x 8 heads as 8 N rows, say: ours keep the axes apart.
 
-A Blob with `beside` has in the file a N b on one axis, where ours has axes a, N and b.  What works on one of the other axes, or number
-by number, is said of the tensor with its axes apart, and its output is seen with them together again.
+A Blob with `beside` has in the file a N b on one axis, where ours has axes a, N and b.  What works on one of the other axes, or
+number by number, is said of the tensor with its axes apart, and its output is seen with them together again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from dltrain.translate.onnx_sums import linear
 
 Node = Callable[..., Any]
 ONE_BY_ONE = (
-    "Abs", "Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "HardSwish", "Swish", "Exp", "Log", "Sqrt", "Reciprocal", "Neg",
-    "Identity", "Selu", "Celu", "HardSigmoid", "Mish", "Softsign", "Gelu", "Erf", "Clip", "Dropout", "Pow", "Cast", "CastLike",
-    "Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Where", "MatMul", "Greater", "Less", "GreaterOrEqual", "LessOrEqual",
-    "Equal", "And", "Or", "Not",
+    "Abs", "Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "HardSwish", "Swish", "Exp", "Log", "Sqrt", "Reciprocal",
+    "Neg", "Identity", "Selu", "Celu", "HardSigmoid", "Mish", "Softsign", "Gelu", "Erf", "Clip", "Dropout", "Pow", "Cast",
+    "CastLike", "Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Where", "MatMul", "Greater", "Less", "GreaterOrEqual",
+    "LessOrEqual", "Equal", "And", "Or", "Not",
 )  # fmt: skip
 ALONG = {"Softmax": -1, "LogSoftmax": -1, "LayerNormalization": -1, "Concat": 1, "Split": 0}  # with the default of their `axis`
 
@@ -51,7 +51,7 @@ def reshaped(net: Graph, x: Blob, sizes: list[int]) -> Blob:
             left, right = inferred(sizes[:axis], before), inferred(sizes[axis + 1 :], behind)
             if left is not None and right is not None:
                 return net.reshape(apart(x), [*left, *right], axis)
-    for axis in order:
+    for axis in order if len(sizes) > 2 else sorted(order):  # a matrix has its rows in front
         found = shared(net, sizes, axis, before, behind)
         if found is not None:
             (left, a), (right, b) = found
@@ -162,7 +162,9 @@ def wanted(at: At, x: Blob, rest: list[Any]) -> list[int]:
     if op == "Flatten":
         axis = at.get("axis", 1)
         return [prod(sizes[:axis]), prod(sizes[axis:])]
-    given = [] if op == "Squeeze" and not rest and "axes" not in at else ints(constant(rest[0], "its axes") if rest else at["axes"])
+    given = (
+        [] if op == "Squeeze" and not rest and "axes" not in at else ints(constant(rest[0], "its axes") if rest else at["axes"])
+    )
     if op == "Unsqueeze":
         chosen = axes_of({}, given, len(sizes) + len(given))
         old = iter(sizes)
@@ -177,7 +179,10 @@ def transposed(net: Graph, at: At, node: Node, x: Blob) -> Blob:
     """What shares the batch's axis goes where it goes."""
     low, count = place(x), sum(x.beside)
     perm = at.get("perm", list(range(len(x.sizes)))[::-1])
-    axes = [[axis] if axis < low else list(range(low, low + count + 1)) if axis == low else [axis + count] for axis in range(len(x.sizes))]
+    axes = [
+        [axis] if axis < low else list(range(low, low + count + 1)) if axis == low else [axis + count]
+        for axis in range(len(x.sizes))
+    ]
     if sorted(perm) != list(range(len(axes))):
         raise Differs(f"perm {perm} of a tensor with {len(axes)} axes")
     return together(node(net, at | {"perm": [one for axis in perm for one in axes[axis]]}, apart(x)), x.beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, floor, prod
 from typing import Any
 
@@ -12,7 +13,7 @@ from dltrain.translate.onnx_fold import At
 from dltrain.translate.onnx_formulas import blob, constant, node, number
 from dltrain.translate.onnx_graph import Blob, Differs, Graph, bounded, frozen, moved
 
-NEAREST = {
+NEAREST: dict[str, Callable[[float], int]] = {
     "round_prefer_floor": lambda x: ceil(x - 0.5), "round_prefer_ceil": lambda x: floor(x + 0.5), "floor": floor, "ceil": ceil,
 }  # fmt: skip
 
@@ -77,6 +78,8 @@ def resized(net: Graph, x: Blob, at: At, ratios: list[float], sizes: list[int] |
         size = sizes[axis] if sizes is not None else floor(np.float32(n) * np.float32(ratios[axis]))
         if size < 1:
             raise Differs(f"axis {axis} to {size} places")
+        if where == "align_corners" and abs(size - n * ratios[axis]) > 1e-3:
+            raise Differs(f"align_corners from {n} to {n * ratios[axis]:g} places")
         bounded(size * n)
         table = interpolation(n, size, np.float32(ratios[axis]), at | {"mode": mode, "where": where, "how": how})
         if table.shape != (n, n) or not np.array_equal(table, np.eye(n)):
@@ -84,10 +87,11 @@ def resized(net: Graph, x: Blob, at: At, ratios: list[float], sizes: list[int] |
     return y
 
 
-COORDINATES = {  # of place i, from n to m places by a scale
-    "half_pixel": lambda i, n, m, scale: (i + np.float32(0.5)) / scale - np.float32(0.5),
-    "pytorch_half_pixel": lambda i, n, m, scale: (i + np.float32(0.5)) / scale - np.float32(0.5) if m > 1 else np.float32(0),
-    "half_pixel_symmetric": lambda i, n, m, scale: n / 2 * (1 - m / (n * scale)) + (i + np.float32(0.5)) / scale - np.float32(0.5),
+HALF = np.float32(0.5)
+COORDINATES: dict[str, Callable[..., Any]] = {  # of place i, from n to m places by a scale
+    "half_pixel": lambda i, n, m, scale: (i + HALF) / scale - HALF,
+    "pytorch_half_pixel": lambda i, n, m, scale: (i + HALF) / scale - HALF if m > 1 else np.float32(0),
+    "half_pixel_symmetric": lambda i, n, m, scale: n / 2 * (1 - m / (n * scale)) + (i + HALF) / scale - HALF,
     "align_corners": lambda i, n, m, scale: i * np.float32(n - 1) / np.float32(m - 1) if m > 1 else np.float32(0),
     "asymmetric": lambda i, n, m, scale: i / scale,
 }  # fmt: skip

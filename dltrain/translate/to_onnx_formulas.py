@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from functools import partial, reduce
+from math import sqrt
 from typing import Any
 
 from dltrain.ops.formula import ARITHMETIC, COMPARISONS, FOLDS, UNARY, Formula, walk
@@ -49,11 +50,21 @@ def swish(s: Sheet, x: Tensor, y: Tensor, beta: float) -> None:
     s.node("Mul", [x, s.node("Sigmoid", [steep])], y)
 
 
+def exact_gelu(s: Sheet, x: Tensor, y: Tensor) -> None:
+    if s.opset >= 20:
+        s.node("Gelu", [x], y)
+    else:
+        one = s.node("Add", [s.node("Erf", [s.node("Mul", [x, s.number(sqrt(0.5))])]), s.number(1.0)])
+        s.node("Mul", [s.node("Mul", [x, s.number(0.5)]), one], y)
+
+
 KNOWN: dict[str, Callable[..., None]] = {
     "ReLU": relu, "ELU": elu, "Clip": clip, "SoftShrink": shrink, "Swish": swish,
     "ReLU6": lambda s, x, y: clip(s, x, y, 0.0, 6.0),
+    "ExactGELU": exact_gelu,
     **{name: partial(plain, kind) for name, kind in (
-        ("Sigmoid", "Sigmoid"), ("TanH", "Tanh"), ("AbsVal", "Abs"), ("BNLL", "Softplus"), ("HardSwish", "HardSwish"),
+        ("Sigmoid", "Sigmoid"), ("TanH", "Tanh"), ("AbsVal", "Abs"), ("BNLL", "Softplus"), ("Erf", "Erf"),
+        ("HardSwish", "HardSwish"),
     )},
 }  # fmt: skip
 

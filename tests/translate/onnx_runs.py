@@ -71,7 +71,10 @@ def ours(path: Path, feeds: Mapping[str, Array], device: str = "reference", shap
         engine.forward("deploy", batch, upto=blobs)
         found = {name: np.moveaxis(engine.blob(blob), 0, axis) for name, (blob, axis) in made.outputs.items()}
         engine.close()
-        return {name: Rows(array) if any(f"'{name}' is" in note for note in made.draft.notes) else array for name, array in found.items()}
+        return {
+            name: Rows(array) if any(f"'{name}' is" in note for note in made.draft.notes) else array
+            for name, array in found.items()
+        }
 
 
 class Rows(np.ndarray):

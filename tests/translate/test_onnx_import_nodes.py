@@ -20,7 +20,6 @@ from dltrain.translate.onnx_import import imported  # noqa: E402
 
 OTHERWISE = {  # said in a note of the report
     "among equals": "argmax_no_keepdims_example argmax_keepdims_example argmax_negative_axis_keepdims_example top_k_same_values_2d",
-    "within 5e-4": "gelu_default_1 gelu_default_2",
     "drops always": "training_dropout_default training_dropout_default_mask training_dropout training_dropout_mask",
 }
 FROM_BEHIND = ("gather_negative_indices", "onehot_negative_indices", "onehot_out_of_range_indices")  # refused when they are met
