@@ -39,9 +39,7 @@ def cli() -> None:
 @click.option("--weights", multiple=True, metavar="FILE", help="Weights to begin with, by layer name.  Repeatable.")
 @click.option("--no-graph", is_flag=True, help="On a GPU: call by call, with a look for NaN after each.  engine.graph=false")
 @options(SETTINGS, DEVICE, RUNS, JSON, QUIET)
-def train(
-    config: str | None, resume: str | None, weights: tuple[str, ...], runs: str, no_graph: bool, **rest: Any
-) -> None:
+def train(config: str | None, resume: str | None, weights: tuple[str, ...], runs: str, no_graph: bool, **rest: Any) -> None:
     """Train what CONFIG describes, or go on with a run."""
     rest["settings"] = (*rest["settings"], *(["engine.graph=false"] if no_graph else []))
     if (config is None) == (resume is None):

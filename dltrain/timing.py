@@ -149,9 +149,8 @@ def each(engine: Engine, batch: Batch, iterations: int) -> list[Row]:
     for (demand, _, _), program in engine.programs.items():
         memory = engine.memory if demand.phase == "train" else engine.tested
         arrays, calls = Bound(memory, program.plan), [call for segment in program.plan.to_run for call in segment]
-        graphs.append(
-            (engine.net.graphs[demand], program.plan, [(program.plan, call, settled(engine, alone(engine, call, arrays))) for call in calls])
-        )
+        laps = [(program.plan, call, settled(engine, alone(engine, call, arrays))) for call in calls]
+        graphs.append((engine.net.graphs[demand], program.plan, laps))
     times: dict[Call, list[float]] = {call: [] for _, _, laps in graphs for _, call, _ in laps}
     for _ in range(1 + iterations):
         for graph, plan, laps in graphs:
