@@ -13,6 +13,7 @@ import numpy as np
 from dltrain.data.npy import DAMAGE, admit, installed, load_member
 from dltrain.errors import DataError, did_you_mean
 
+LARGEST = float(np.finfo(np.float32).max)  # what is beyond is not finite in a net
 WAY_OUT = "expected what dltrain extract-features writes, .h5 or .npz"
 
 
@@ -32,6 +33,8 @@ class Features:
 
 def read(path: Path, blob: str | None, label: str) -> Features:
     """The rows of `blob` (of the only one that is no label, where none is named), flat, with the numbers of their classes."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; {WAY_OUT}")
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; {WAY_OUT}")
     if path.suffix not in READERS:
@@ -47,7 +50,11 @@ def read(path: Path, blob: str | None, label: str) -> Features:
 
 
 def chosen(path: Path, known: dict[str, tuple[int, ...]], blob: str | None, label: str) -> str:
-    """The name of the blob; DataError where it, or the label, is not there."""
+    """The name of the blob; DataError where it, or the label, is not there, or one is what the other is."""
+    if "id" in (blob, label):
+        raise DataError(f"{path}: 'id' says which sample a row is of; name the classes with --label, features with --blob")
+    if blob == label:
+        raise DataError(f"{path}: '{blob}' is the class itself; name features with --blob")
     if label not in known:
         raise DataError(f"{path}: has no '{label}'; {did_you_mean(label, known)} (--label)")
     blobs = [name for name, shape in known.items() if name not in (label, "id") and len(shape) > 1]
@@ -70,8 +77,9 @@ def checked(path: Path, blob: str, label: str, arrays: dict[str, Any], names: li
     if len(x) != len(labels) or not len(x):
         raise DataError(f"{path}: '{blob}' has {len(x)} rows and '{label}' {len(labels)}; {WAY_OUT}")
     x = np.asarray(x.reshape(len(x), -1), np.float64)
-    if not np.isfinite(x).all():
-        row = int(np.flatnonzero(~np.isfinite(x).all(1))[0])
+    wrong = ~(np.abs(x) <= LARGEST)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.any(1))[0])
         raise DataError(
             f"{path}: '{blob}' has numbers that are not finite, the first in row {row}; find out where the net makes them"
         )

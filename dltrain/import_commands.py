@@ -40,13 +40,13 @@ def caffe(files: tuple[str, ...], stages: tuple[str, ...], level: int, shapes: t
 @import_.command()
 @click.argument("file", metavar="NET.onnx")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=C,H,W", help="The shape of a sample that is open.  Repeatable.")
-@options(OUT, FORCE, JSON)
-def onnx(file: str, shapes: tuple[str, ...], out: str, force: bool, as_json: bool) -> None:
+@options(OUT, FORCE, JSON, QUIET)
+def onnx(file: str, shapes: tuple[str, ...], out: str, force: bool, as_json: bool, quiet: bool) -> None:
     """A net with its weights, as PyTorch, Keras and others write it.  All operators that have no layer are told at once."""
     from dltrain.console import Console
     from dltrain.translate.onnx_import import import_onnx
 
-    import_onnx(file, Path(out), dict(map(shape, shapes)), force, Console(as_json=as_json))
+    import_onnx(file, Path(out), dict(map(shape, shapes)), force, Console(quiet, as_json))
 
 
 def shape(text: str) -> tuple[str, tuple[int, ...]]:

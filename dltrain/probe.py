@@ -20,6 +20,7 @@ L2 = (1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # the strongest first
 K = (1, 3, 5, 7, 9, 15, 21, 31)
 Z = 1.959963984540054  # the normal distribution has 95 % within so many deviations
 AT_ONCE = 1 << 24  # numbers of a table of distances that are held at a time
+SMALL = 1 << 25  # multiplications of a product: with fewer, threads wait for one another longer than they work
 
 
 @dataclass
@@ -175,22 +176,27 @@ def judge(probe: Probe, x: Any, labels: Any, classes: int, other: Any, folds: in
 
 def results(train: Features, test: Features | None, folds: int, seed: int) -> list[Result]:
     """Each probe on the test set; without one, on each fold in turn, chosen and learnt on the others."""
+    from threadpoolctl import threadpool_limits
+
     known, labels = np.unique(train.labels, return_inverse=True)
-    made = []
-    for probe in PROBES:
-        result = Result(probe.name, probe.setting)
-        if test is not None:
-            said, setting = judge(probe, train.x, labels, len(known), test.x, folds, seed)
-            result.right, result.settings = known[said] == test.labels, [setting]
-        else:
-            fold, result.right = folds_of(labels, folds, seed, "probe: judging"), np.zeros(len(labels), bool)
-            for number in range(folds):
-                out = fold == number
-                said, setting = judge(probe, train.x[~out], labels[~out], len(known), train.x[out], folds, seed)
-                result.right[out] = said == labels[out]
-                result.settings.append(setting)
-        made.append(result)
-    return made
+    small = train.x.size * len(known) < SMALL
+    with threadpool_limits(1 if small else None, "blas"):
+        return [judged(probe, train, test, known, labels, folds, seed) for probe in PROBES]
+
+
+def judged(probe: Probe, train: Features, test: Features | None, known: Any, labels: Any, folds: int, seed: int) -> Result:
+    result = Result(probe.name, probe.setting)
+    if test is not None:
+        said, setting = judge(probe, train.x, labels, len(known), test.x, folds, seed)
+        result.right, result.settings = known[said] == test.labels, [setting]
+        return result
+    fold, result.right = folds_of(labels, folds, seed, "probe: judging"), np.zeros(len(labels), bool)
+    for number in range(folds):
+        out = fold == number
+        said, setting = judge(probe, train.x[~out], labels[~out], len(known), train.x[out], folds, seed)
+        result.right[out] = said == labels[out]
+        result.settings.append(setting)
+    return result
 
 
 # --- the command ---

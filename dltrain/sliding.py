@@ -20,11 +20,11 @@ from dltrain.run import Run
 from dltrain.sketch import sketch
 from dltrain.surgery import Surgery
 from dltrain.timing import made_up
+from dltrain.translate.write import WEIGHTS, put_all, text_of, weights_of
 from dltrain.vars import read_vars
 from dltrain.weight_names import Arrays, layer_of
 from dltrain.weights import kept, load
 
-WEIGHTS = "weights.h5"
 NEAR = 1e-4  # of the largest number: how far two ways of adding up may lie apart
 WORDS = {True: ("sliding", "linear layers as convolutions"), False: ("linear", "convolutions over whole maps as linear layers")}
 
@@ -51,7 +51,7 @@ def convert(
     finally:
         engine.close()
     learnt = {name: array for name, array in arrays.items() if layer_of(name) not in fresh} | computed
-    save(folder, target, text, file, snapshot.Snapshot(learnt) if files else None)
+    put_all(folder, ({WEIGHTS: weights_of(learnt)} if files else {}) | {target.name: text_of(text)})
     report(surgery, target, file if files else None, apart, console)
 
 
@@ -125,16 +125,6 @@ def held(config: Config, before: Engine, document: Any, arrays: Arrays, layers: 
     if not worst <= NEAR:
         raise CheckFailed(f"the two nets do not compute the same: {worst:.1e} of the largest number apart; nothing was written")
     return worst
-
-
-def save(folder: Path, target: Path, text: str, file: Path, weights: snapshot.Snapshot | None) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if weights is not None:
-            snapshot.write(file, weights)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder with -o DIR") from None
 
 
 def report(surgery: Surgery, target: Path, file: Path | None, apart: float, console: Console) -> None:

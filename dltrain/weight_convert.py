@@ -112,13 +112,15 @@ def write_snapshot(path: Path, arrays: Arrays) -> None:
 
 
 def write_caffe_hdf5(path: Path, arrays: Arrays) -> None:
-    """data/LAYER/INDEX in float32, as Caffe's own."""
+    """data/LAYER/INDEX in float32, as Caffe's own; made in memory so that a full disk meets one plain write."""
     import h5py
 
-    with h5py.File(path, "w", libver="v110") as file:
+    with h5py.File(path.name, "w", driver="core", backing_store=False, libver="v110") as file:
         for layer, blobs in blobs_of(arrays).items():
             for index, blob in enumerate(blobs):
                 file.create_dataset(f"data/{layer.replace('/', '%2F')}/{index}", data=blob, track_times=False)
+        file.flush()
+        path.write_bytes(file.id.get_file_image())
 
 
 def write_caffemodel(path: Path, arrays: Arrays) -> None:
@@ -154,10 +156,9 @@ def write_npz(path: Path, arrays: Arrays) -> None:
 
 
 def write_safetensors(path: Path, arrays: Arrays) -> None:
-    safetensors_or_words(path)
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file({name: np.ascontiguousarray(array) for name, array in dotted(arrays).items()}, path)
+    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in dotted(arrays).items()}))
 
 
 WRITERS: dict[str, Callable[[Path, Arrays], None]] = {
@@ -173,4 +174,8 @@ def writer_of(target: Path) -> Callable[[Path, Arrays], None]:
         raise ConfigError(f"{target}: cannot be written; a file of weights ends in {', '.join(WRITERS)}")
     if not target.parent.is_dir():
         raise ConfigError(f"{target}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise ConfigError(f"{target}: is a folder; give the name of a file")
+    if found is write_safetensors:
+        safetensors_or_words(target)
     return found

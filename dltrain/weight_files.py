@@ -11,7 +11,7 @@ import numpy as np
 
 from dltrain import snapshot
 from dltrain.errors import DataError, SnapshotError
-from dltrain.weight_names import Arrays, ours
+from dltrain.weight_names import OWN, Arrays, in_order, ours
 
 KINDS = ".h5 (a snapshot, or .caffemodel.h5), .caffemodel, .npz, .safetensors"
 FOREIGN = {  # files that are not read, and the way out
@@ -28,14 +28,20 @@ def read(path: Path) -> Arrays:
     suffix = path.suffix.lower()
     if suffix in FOREIGN:
         raise DataError(f"{path}: {FOREIGN[suffix]}")
-    if suffix not in READERS:
-        return read_hdf5(path)
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give a file of weights: {KINDS}")
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file of weights")
-    found = READERS[suffix](path)
+        raise (DataError if suffix in READERS else SnapshotError)(f"{path}: there is no such file of weights")
+    try:
+        found = READERS.get(suffix, read_hdf5)(path)
+    except ValueError as error:  # of `ours`
+        raise DataError(f"{path}: {error}; write it with a name for each array") from None
     if not found:
         raise DataError(f"{path}: holds no weights")
-    return found
+    strange = next((name for name in found if not OWN.fullmatch(name)), None)
+    if strange is not None:
+        raise DataError(f"{path}: '{strange}' is no name of an array: data/LAYER/INDEX or states/LAYER.ROLE")
+    return found if keeps_order(path) else in_order(found)
 
 
 def keeps_order(path: Path) -> bool:

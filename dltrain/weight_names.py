@@ -16,6 +16,8 @@ LEARNT = ("weight", "bias")  # what other programs call the first two arrays of 
 STATES = {"running_mean": "mean", "running_var": "variance"}  # and BatchNorm's statistics
 IDLE = ("num_batches_tracked",)  # what has no meaning here
 
+OWN = re.compile(r"(?s)data/.+/[^/]+|states/.+\.[^./]+")  # names of ours
+
 Arrays = dict[str, Any]
 
 
@@ -43,7 +45,7 @@ def ours(arrays: Arrays) -> Arrays:
     a.b.2; a.b.ROLE                            data/a/b/2; data/a/b/ROLE, which a net that has such a role understands
     a.b.running_mean, a.b.running_var          states/a/b.mean, .variance, and .factor, which is 1
     """
-    if all(name.startswith(("data/", "states/")) for name in arrays):
+    if all(OWN.fullmatch(name) for name in arrays):
         return arrays
     made: Arrays = {}
     parts = [name.replace("/", ".").rpartition(".") for name in arrays]
@@ -53,13 +55,27 @@ def ours(arrays: Arrays) -> Arrays:
         if role in IDLE:
             continue
         if role in STATES and layer:
-            made[f"states/{inner}.{STATES[role]}"] = array
-            made[f"states/{inner}.factor"] = np.ones(1, np.float32)
+            name = f"states/{inner}.{STATES[role]}"
         elif role == "bias" and learnt[layer] == 1:
-            made[f"data/{inner}/0"] = array
+            name = f"data/{inner}/0"
         else:
-            made[f"data/{inner}/{LEARNT.index(role) if role in LEARNT else role if layer else 0}"] = array
+            name = f"data/{inner}/{LEARNT.index(role) if role in LEARNT else role if layer else 0}"
+        if name in made or not OWN.fullmatch(name):
+            what = "twice" if name in made else "without a name"
+            raise ValueError(f"has a '{role}' of '{layer}' {what}")
+        made[name] = array
+        if role in STATES and layer:
+            made[f"states/{inner}.factor"] = np.ones(1, np.float32)
     return made
+
+
+def in_order(arrays: Arrays) -> Arrays:
+    """By layer and array, as a person counts: conv2 before conv10."""
+
+    def key(name: str) -> Any:
+        return [[int(word) if word.isdecimal() else word for word in re.split(r"([0-9]+)", part)] for part in name.split("/")]
+
+    return {name: arrays[name] for name in sorted(arrays, key=key)}
 
 
 def dotted(arrays: Arrays) -> Arrays:

@@ -213,6 +213,7 @@ BROKEN = {
     "floats": ({"label": LABELS.astype(float)}, r"'label' is not one class a sample but float64 of \(20,\); name another"),
     "rows": ({"label": LABELS[:19]}, r"'ip1' has 20 rows and 'label' 19"),
     "nan": ({"ip1": np.where(np.arange(20)[:, None] == 3, np.nan, X)}, r"not finite, the first in row 3"),
+    "beyond float32": ({"ip1": np.where(np.arange(20)[:, None] == 4, np.float64(1e300), X)}, r"not finite, the first in row 4"),
     "one class": ({"label": 0 * LABELS}, r"all samples are of one class; there is nothing to tell apart"),
     "few": ({"ip1": X[:9], "label": LABELS[:9]}, r"9 samples are too few for 5 folds; say --folds 2, or get more"),
 }
@@ -236,6 +237,22 @@ def test_other_features_and_unknown_blobs_are_told():
         probe("train.npz", "test.npz", "label", None, 5, 1, Console())
     with pytest.raises(DataError, match=r"has no 'ip2'; did you mean 'ip1'\? \(--blob\)"):
         probe("train.npz", None, "label", "ip2", 5, 1, Console())
+
+
+@pytest.mark.parametrize(("label", "blob", "words"), [
+    ("id", None, "'id' says which sample a row is of; name the classes with --label, features with --blob"),
+    ("label", "id", "'id' says which sample a row is of"), ("label", "label", "'label' is the class itself; name features with --blob"),
+])  # fmt: skip
+def test_what_is_no_class_and_no_features_is_told(label, blob, words):
+    write("train.npz", X, LABELS, blob="ip1")
+    with pytest.raises(DataError, match=f"train.npz: {words}"):
+        probe("train.npz", None, label, blob, 5, 1, Console())
+
+
+def test_a_folder_is_told():
+    Path("x.h5").mkdir()
+    with pytest.raises(DataError, match="x.h5: is a folder; expected what dltrain extract-features writes"):
+        probe("x.h5", None, "label", None, 5, 1, Console())
 
 
 @pytest.mark.parametrize("name", ["x.npz", "x.h5", "x.csv"])

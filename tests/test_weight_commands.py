@@ -180,6 +180,12 @@ def test_where_nothing_can_be_written(out, words):
         convert("none.npz", out, None, False, None, Console())
 
 
+def test_a_folder_is_no_file_to_write(tmp_path):
+    (tmp_path / "out.npz").mkdir()
+    with pytest.raises(ConfigError, match=r"out\.npz: is a folder; give the name of a file"):
+        convert("in.npz", str(tmp_path / "out.npz"), None, False, None, Console())
+
+
 def test_writing_safetensors_without_the_library_is_one_line(monkeypatch):
     np.savez("in.npz", **theirs())
     monkeypatch.setitem(sys.modules, "safetensors", None)

@@ -187,6 +187,36 @@ def test_a_file_that_is_not_there_is_told(ending, tmp_path):
         weights.read(tmp_path / f"none{ending}")
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_folder_is_told(tmp_path, ending):
+    (tmp_path / f"w{ending}").mkdir()
+    with pytest.raises(DataError, match=f"w{ending}: is a folder; give a file of weights: .h5"):
+        weight_files.read(tmp_path / f"w{ending}")
+
+
+@pytest.mark.parametrize(("names", "words"), [
+    (["a.b.weight", "a/b.weight"], "has a 'weight' of 'a.b' twice; write it with a name for each array"),
+    (["data/.."], "has a '' of 'data..' without a name"), (["data/"], "has a '' of 'data' without a name"),
+])  # fmt: skip
+def test_names_that_cannot_be_told_apart_or_are_none(tmp_path, names, words):
+    np.savez(tmp_path / "w.npz", **dict.fromkeys(names, np.ones(1)))
+    with pytest.raises(DataError, match=words):
+        weight_files.read(tmp_path / "w.npz")
+
+
+def test_an_array_of_states_without_a_role_is_a_layer(tmp_path):
+    np.savez(tmp_path / "w.npz", **{"states/x": np.ones(1)})
+    assert list(weight_files.read(tmp_path / "w.npz")) == ["data/states/x"]
+
+
+def test_files_that_keep_no_order_are_read_as_a_person_counts(tmp_path):
+    arrays = {f"data/conv{n}/{i}": np.full(1, n + i, np.float32) for n in (10, 2, 1) for i in (11, 1, 0)}
+    for ending in (".h5", ".safetensors"):
+        WRITERS[ending](tmp_path / f"w{ending}", arrays)
+        names = list(weight_files.read(tmp_path / f"w{ending}"))
+        assert names == [f"data/conv{n}/{i}" for n in (1, 2, 10) for i in (0, 1, 11)]
+
+
 def test_without_the_library_safetensors_are_one_line(tmp_path, monkeypatch):
     (tmp_path / "w.safetensors").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "safetensors", None)

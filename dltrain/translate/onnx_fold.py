@@ -46,8 +46,13 @@ def folded(at: At, inputs: list[Any]) -> list[Any]:
         try:
             made = FOLDS[at["op"]](at, *inputs)
         except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, AttributeError) as error:
-            raise Differs(f"its constants do not go together ({str(error).splitlines()[0][:80]})") from None
+            raise Differs(f"its constants do not go together ({first_line(error)})") from None
     return [np.asarray(array) for array in (made if isinstance(made, list) else [made])]
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:80]
 
 
 def ints(values: Any) -> list[int]:

@@ -185,7 +185,10 @@ def two(net: Graph, at: At, a: Any, b: Any) -> Blob:
     if isinstance(a, Blob):
         c = aligned(at, a, constant(b, "its second input").astype(np.float32))
         a = wide(net, a, c.ndim)
-        return shifted(net, a, c if op == "Add" else -c) if op in ("Add", "Sub") else scaled(net, a, c if op == "Mul" else 1 / c)
+        with np.errstate(divide="ignore"):  # what is divided by 0 becomes the largest number, or its opposite
+            return (
+                shifted(net, a, c if op == "Add" else -c) if op in ("Add", "Sub") else scaled(net, a, c if op == "Mul" else 1 / c)
+            )
     c = constant(a, "its first input").astype(np.float32)
     x = wide(net, blob(b), c.ndim)
     if op in ("Sub", "Div"):
@@ -220,6 +223,7 @@ def shifted(net: Graph, x: Blob, c: Any) -> Blob:
 
 def scaled(net: Graph, x: Blob, c: Any) -> Blob:
     """x c"""
+    c = np.clip(c, -LARGEST, LARGEST)
     if c.size == 1 and c.ndim <= x.ndim:
         return net("Power", blob(x), scale=float(c.reshape(()))) if c.reshape(()) != 1 else x
     place, array = span(x, c)

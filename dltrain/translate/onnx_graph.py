@@ -129,6 +129,8 @@ class Graph:
         except Refusal as refusal:
             raise Differs(f"{kind} {f'{refusal.key} ' if refusal.key and refusal.key != 'bottom' else ''}{refusal}") from None
         shapes_made = promised if isinstance(promised, list) else [promised]
+        if min(size for shape in shapes_made for size in shape) < 1:
+            raise Differs(f"{kind} would make {' and '.join(map(str, shapes_made))}")
         if (most := max(prod(shape[1:]) for shape in shapes_made)) > LARGEST:
             raise Differs(f"grows to {most:,} numbers a sample")
         for role, shape in (site.params | site.states).items():

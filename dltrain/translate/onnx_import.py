@@ -6,6 +6,7 @@ import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from dltrain.translate.names import readable
 from dltrain.translate.onnx_draft import drafted
 from dltrain.translate.onnx_draft import spoken as spoken_blob
 from dltrain.translate.onnx_file import Tensors, attributes, load, opset
-from dltrain.translate.onnx_fold import FOLDS, At, folded
+from dltrain.translate.onnx_fold import FOLDS, At, first_line, folded
 from dltrain.translate.onnx_formulas import NODES
 from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph
 from dltrain.translate.onnx_inputs import RECURRENT, fields_of
@@ -186,7 +187,8 @@ class Reading:
         if blobs and op in ("Shape", "Size"):
             each = self.net.fixed if self.literal and self.net.fixed else BATCH
             sizes = [size // BATCH * each if size % BATCH == 0 else size for size in blobs[0].sizes]
-            return folded(at, [np.broadcast_to(np.zeros((), np.int8), sizes)])
+            part = sizes[slice(at.get("start", 0), at.get("end"))]
+            return [np.array(part if op == "Shape" else prod(sizes), np.int64)]
         if not blobs:
             if op not in FOLDS:
                 raise Differs("of constants alone")
@@ -199,7 +201,7 @@ class Reading:
         try:
             made = over_rows(self.net, at, NODES[op], inputs) if shares else NODES[op](self.net, at, *inputs)
         except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError) as error:
-            raise Differs(f"its attributes and inputs do not go together ({str(error).splitlines()[0][:80]})") from None
+            raise Differs(f"its attributes and inputs do not go together ({first_line(error)})") from None
         return list(made) if isinstance(made, list) else [made]
 
     # --- the end ---

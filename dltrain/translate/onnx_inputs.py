@@ -60,7 +60,7 @@ def batch_axis(name: str, dims: Sequence[Any], nodes: Sequence[Any], otherwise: 
         return called[0]
     for node in nodes:
         time_major = not any(given.name == "layout" and given.i for given in node.attribute)
-        if node.op_type in RECURRENT and time_major and len(dims) == 3 and name in (node.input[0], *node.input[5:7]):
+        if node.op_type in RECURRENT and time_major and len(dims) == 3 and name in (*node.input[:1], *node.input[5:7]):
             return 1
     return min(otherwise, len(dims) - 1)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,13 @@ from dltrain.caffe.prototxt import write_text
 from dltrain.caffe.schema import MESSAGES
 from dltrain.console import Console
 from dltrain.data.npy import map_npy
-from dltrain.errors import ConfigError, DataError
+from dltrain.errors import ConfigError
 from dltrain.translate.to_caffe_data import Supply
 from dltrain.translate.to_caffe_layers import Lacking, matrix_of
 from dltrain.translate.to_caffe_net import Layers, Written
 from dltrain.translate.to_caffe_solver import solver_of
 from dltrain.translate.trained import Trained, trained
+from dltrain.translate.write import put_all, text_of
 
 
 @dataclass
@@ -114,17 +117,19 @@ def save(made: Trained, files: Files, folder: Path, force: bool) -> list[str]:
     taken = next((folder / each for each in names if (folder / each).exists()), None)
     if taken is not None and not force:
         raise ConfigError(f"{taken}: is there already; choose another folder with -o DIR, or overwrite it with --force")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for each, text in files.texts.items():
-            (folder / each).write_text(text, encoding="utf-8")
-        for each, array in files.arrays.items():
-            write_mean(folder / each, array)
-        for each in binary:
-            write_weights(folder / each, list(files.weights.items()), as_trained(files.net))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    net, weights = as_trained(files.net), list(files.weights.items())
+    writers: dict[str, Callable[[Path], object]] = {each: text_of(text) for each, text in files.texts.items()}
+    writers |= {each: partial(put_mean, array) for each, array in files.arrays.items()}
+    put_all(folder, writers | {each: partial(put_weights, weights, net) for each in binary})
     return names
+
+
+def put_mean(array: Any, path: Path) -> None:
+    write_mean(path, array)
+
+
+def put_weights(weights: list[tuple[str, Any]], net: Message, path: Path) -> None:
+    write_weights(path, weights, net)
 
 
 def as_trained(net: Message | None) -> Message:

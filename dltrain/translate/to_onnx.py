@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from dltrain.console import Console
-from dltrain.errors import ConfigError, DataError, Refusal
+from dltrain.errors import ConfigError, Refusal
+from dltrain.features import put
 from dltrain.graph import Graph
 from dltrain.judgement import Judgement
 from dltrain.net import Net
@@ -41,7 +41,7 @@ def export(
             model.metadata_props.add(key=key, value=value)
         models.check(model)
         compared = compare(model, made, sheet, judgement.blobs, console)
-        put(Path(out), model.SerializeToString())
+        put(Path(out), lambda path: path.write_bytes(model.SerializeToString()))
         tell(out, model, sheet, made, compared, console)
     finally:
         made.close()
@@ -111,17 +111,6 @@ def trace(net: Net, blobs: tuple[str, ...], count: int, kept: int) -> Graph:
         through = (*through, kept)
         graph = net.graph("deploy", (count,), "deploy", blobs, through)
     return graph
-
-
-def put(path: Path, image: bytes) -> None:
-    """Written under a temporary name, then at once under its own."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(image)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def tell(out: str, model: Any, sheet: Sheet, made: Trained, compared: Compared | None, console: Console) -> None:

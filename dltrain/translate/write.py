@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -64,7 +67,7 @@ def write(
         draft.notes.append(f"no weights for {some(fit.fresh)}: learnt anew")
         text = yaml_text(draft, head)
     draft.notes += [f"weights for {some(fit.unused)} left out: nothing in the net takes them"] if fit.unused else []
-    save(folder, {path: text}, {file: fit.arrays} if draft.weights else {})
+    put_all(folder, ({WEIGHTS: weights_of(fit.arrays)} if draft.weights else {}) | {path.name: text_of(text)})
     made = report(draft, config, path, file)
     console.result(made, told(made))
     return made
@@ -107,15 +110,33 @@ def some(words: list[str], between: str = ", ") -> str:
     return between.join(words[:MANY]) + more
 
 
-def save(folder: Path, texts: dict[Path, str], weights: dict[Path, dict[str, Any]]) -> None:
+def put_all(folder: Path, files: Mapping[str, Callable[[Path], object]]) -> None:
+    """Writes files under temporary names, then all under their own: what fails or is stopped leaves those that were there."""
+    waiting = {folder / f".{os.getpid()}.{name}": folder / name for name in files}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, arrays in weights.items():
-            snapshot.write(path, snapshot.Snapshot(arrays))
-        for path, text in texts.items():
-            path.write_text(text, encoding="utf-8")
+        for (temporary, path), put in zip(waiting.items(), files.values()):
+            try:
+                put(temporary)
+            except DataError as error:
+                raise DataError(str(error).replace(str(temporary), str(path))) from None
+        for temporary, path in waiting.items():
+            os.replace(temporary, path)
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder with -o DIR") from None
+        words = f"cannot be written ({error.strerror or error}); make room, or choose another folder with -o DIR"
+        raise DataError(f"{folder}: {words}") from None
+    finally:
+        for temporary in waiting:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def text_of(content: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(content, encoding="utf-8")
+
+
+def weights_of(arrays: dict[str, Any]) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(snapshot.image(snapshot.Snapshot(arrays)))
 
 
 # --- the report ---

@@ -107,6 +107,21 @@ def test_a_constant_that_would_fill_the_memory_is_not_made(tmp_path: Path) -> No
     )
 
 
+def test_shapes_that_no_net_has_are_refused(tmp_path: Path) -> None:
+    nodes = [node("Pad", "x pads", "a"), node("Shape", "a", "s"), node("Reshape", "x s", "y")]
+    refused(model(nodes, {"x": (1, 4)}, ["y"], pads=np.array([0, -3, 0, -3])), tmp_path, "Pad, once .a.: ")
+    huge = [node("Expand", "x s", "a"), node("Size", "a", "n"), node("Reshape", "x n", "y")]
+    refused(model(huge, {"x": ("n", 1)}, ["y"], s=np.array([1, 2**31])), tmp_path, "Reshape, once .y.: ")
+    made = model([helper.make_node("LSTM", [], ["y"], hidden_size=2)], {"x": (1, 2, 3)}, ["y", "x"])
+    refused(made, tmp_path, "LSTM, once .y.: ")
+
+
+def test_what_is_divided_by_nothing_is_the_largest_number(tmp_path: Path) -> None:
+    path = saved(model([node("Div", "x z", "y")], {"x": (1, 3)}, ["y"], z=np.array([0, -0.0, 2], np.float32)), tmp_path)
+    weights = imported(path).draft.weights["data/y/0"]
+    assert weights.tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min, 0.5]
+
+
 # --- inputs ---
 def test_sizes_that_are_open_are_asked_for(tmp_path: Path) -> None:
     made = model([node("GlobalAveragePool", "input.1", "y")], {"input.1": ("n", 3, "height", "width")}, ["y"])

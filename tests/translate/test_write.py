@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ from dltrain import config as configs
 from dltrain import snapshot
 from dltrain.console import Console
 from dltrain.deployed import Deployed
-from dltrain.errors import ConfigError, DataError, SnapshotError
+from dltrain.errors import ConfigError, DataError
 from dltrain.launch import begin_with, engine_of
 from dltrain.tensor import Shape
 from dltrain.translate.draft import Draft, Part
-from dltrain.translate.write import write
+from dltrain.translate.write import put_all, text_of, write
 
 W = np.arange(12, dtype=np.float64).reshape(2, 6)
 B = np.array([0.5, -1])
@@ -154,8 +155,27 @@ def test_where_only_absent_data_tell_the_shapes_the_importer_may(tmp_path: Path)
 
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises((ConfigError, SnapshotError), match="cannot be written"):
+    with pytest.raises(DataError, match="cannot be written"):
         write(draft(), tmp_path / "file" / "x", False, Console(quiet=True))
+
+
+def test_what_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def fails(path: Path) -> None:
+        path.write_text("half")
+        raise DataError(f"{path}: cannot be said")
+
+    def stopped(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(DataError, match=rf"^{re.escape(str(tmp_path / 'b'))}: cannot be said$"):
+        put_all(tmp_path, {"a": text_of("new"), "b": fails})
+    with pytest.raises(KeyboardInterrupt):
+        put_all(tmp_path, {"a": text_of("new"), "b": stopped})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_text() == "old"
+    put_all(tmp_path, {"a": text_of("new"), "b": text_of("b")})
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["b", "new"]
 
 
 def test_names_become_names_of_ours(tmp_path: Path) -> None:
