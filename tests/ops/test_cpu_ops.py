@@ -229,11 +229,14 @@ def never(*shapes: Any) -> bool:
     return False
 
 
-TUNINGS = {"BUDGET": (1, 200, 1 << 21), "FEW_TAPS": (0, 75), "SPARSITY": (0, 3, 1 << 30), "suits": (tiled.suits, always, never)}
+TUNINGS = {
+    "BUDGET": (1, 200, 1 << 21), "SPARSITY": (0, 3, 1 << 30),
+    "suits": (tiled.suits, always, never),
+}  # fmt: skip
 
 
 def tuning(draw: Draw) -> dict[str, Any]:
-    """Few samples a chunk or many; with and without the direct, the sparse and the tile kernels."""
+    """Few samples a chunk or many; with and without the sparse and the tile kernels."""
     return {name: draw.choice(*values) for name, values in TUNINGS.items()}
 
 
@@ -966,10 +969,10 @@ def test_a_window_with_no_element_gives_the_lowest_number_and_no_winner(cpus: li
 
 
 @pytest.mark.parametrize(("values", "y", "winner"), STRANGE[:2])
-@pytest.mark.parametrize("few", [0, 75])
+@pytest.mark.parametrize("suits", [always, never])
 @pytest.mark.parametrize("pad", [0, 1])
 def test_a_pooled_convolution_keeps_nan_as_pooling_does(
-    cpus: list[Cpu], values: list[float], y: float, winner: int, few: int, pad: int
+    cpus: list[Cpu], values: list[float], y: float, winner: int, suits: Any, pad: int
 ) -> None:
     """A convolution of one 1 changes nothing: what is pooled is the image."""
     x = np.array(values, np.float32).reshape(1, 1, 2, 2)
@@ -977,7 +980,7 @@ def test_a_pooled_convolution_keeps_nan_as_pooling_does(
     shape = Shape((1, 1, *pool.pooled((2, 2))))
     args = {"x": x, "w": np.ones((1, 1, 1, 1), np.float32), "b": None, "y": shape, "winner": Shape(shape, "index"),
             "window": Window((1, 1), (1, 1), (0, 0)), "pool": pool}  # fmt: skip
-    case = Case(args, {"FEW_TAPS": few})
+    case = Case(args, {"suits": suits})
     with tuned(case):
         made = compute("conv_max_pool", case, cpus[0])
     compare(made, expected("conv_max_pool", case), case)

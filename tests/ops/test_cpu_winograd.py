@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dltrain.ops.cpu import convolution, fewer, ways
-from dltrain.ops.cpu.convolution import Geometry, Pool
+from dltrain.ops.cpu.convolution import Geometry, Pool, by_winners
 from dltrain.ops.cpu.fewer import size_of_tiles
 from dltrain.ops.cpu.tiled import suits
 from dltrain.ops.cpu.tiles import LANES
@@ -31,7 +31,8 @@ def forced(m: int, little: bool = False) -> Any:
 
     ways.ways_of.cache_clear()
     few = patch.multiple(fewer, HELD=0 if little else fewer.HELD)
-    return patch.multiple(ways, size_of_tiles=choose), patch.multiple(convolution, suits=lambda *shapes: True), few
+    never = patch.multiple(convolution, suits=lambda *shapes: True, SPARSITY=1 << 30)  # by winners
+    return patch.multiple(ways, size_of_tiles=choose), never, few
 
 
 def scratch_for(x: Any, w: Any, geometry: Geometry, pool: Pool | None, wanted: tuple[str, ...]) -> Any:
@@ -139,6 +140,18 @@ def test_which_layers_are_done_by_tiles_and_by_transforms() -> None:
     assert size_of_tiles(plain_way, (64, 4, 4, 512), (512, 3, 3, 512), "forward") == 4
     assert size_of_tiles(plain_way, (64, 4, 4, 512), (512, 3, 3, 512), "gradient") == 2  # 36 MiB for 4
     assert size_of_tiles(plain_way, (64, 1, 1, 512), (512, 3, 3, 512), "forward") == 0
-    assert suits(plain_way, *big, pooled=False) and suits(plain_way, *big, pooled=True)
-    assert not suits(Geometry((5, 5)), (64, 12, 12, 20), (50, 5, 5, 20), pooled=True)  # LeNet's second: few winners
-    assert not suits(Geometry((3, 3), group=64), (8, 16, 16, 64), (64, 3, 3, 1), pooled=False)  # a vector would be empty
+    assert suits(plain_way, *big)
+    assert not suits(Geometry((3, 3), group=64), (8, 16, 16, 64), (64, 3, 3, 1))  # a vector would be empty
+    assert not suits(plain_way, (64, 4, 4, 3), (8, 3, 3, 3))  # little to do
+
+
+def test_which_gradients_go_by_the_winners_of_pooling() -> None:
+    second, quarter = ((64, 12, 12, 20), (50, 5, 5, 20)), Pool((2, 2), (2, 2))  # LeNet's
+    assert by_winners(*second, Geometry((5, 5)), quarter, "backward") and by_winners(
+        *second, Geometry((5, 5)), quarter, "gradient"
+    )
+    assert not by_winners(*second, Geometry((5, 5)), quarter, "forward")
+    assert not by_winners(*second, Geometry((5, 5)), Pool((2, 2), (1, 1)), "gradient")  # nearly as many windows as places
+    assert not by_winners(*second, Geometry((5, 5), dilation=(1, 2)), quarter, "gradient")  # patches are no runs
+    big = (64, 16, 16, 64), (128, 3, 3, 64)
+    assert not by_winners(*big, Geometry((3, 3), (1, 1), (1, 1)), quarter, "backward")  # a transform saves as much

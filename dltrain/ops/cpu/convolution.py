@@ -7,21 +7,24 @@ A batch is worked through in chunks of samples whose patches fit the scratch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dltrain.ops.cpu.direct import CHANNELS, direct_forward, direct_gradient
+from dltrain.ops.cpu.fewer import size_of_tiles
 from dltrain.ops.cpu.patches import add_bias, col2im, copy_interior, im2col, sum_rows
 from dltrain.ops.cpu.pooling import max_pool, max_unpool
-from dltrain.ops.cpu.scratch import LINE, carve, room
-from dltrain.ops.cpu.sparse import winner_gradient
+from dltrain.ops.cpu.scratch import carve, room
+from dltrain.ops.cpu.sparse import winner_gradient, winner_slope
 from dltrain.ops.cpu.tiled import suits
 from dltrain.ops.cpu.ways import FORWARD, backwards, ways_of
+from dltrain.ops.window import Window
 
 BUDGET = 1 << 21  # floats of scratch for one chunk; one sample may take more
-FEW_TAPS = 75  # the direct kernels beat patches up to about here
 SPARSITY = 3  # plane places per window from which winners alone pay
+NEAR = 1 << 16  # floats of scratch for a chunk where only winners are gone over
 
 Sizes = tuple[int, ...]
 
@@ -59,7 +62,8 @@ class Geometry(NamedTuple):
 class Plan:
     """Chunk length and scratch arrays of one convolution."""
 
-    def __init__(self, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pooled: bool) -> None:
+    def __init__(self, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pooled: bool, budget: int = 0) -> None:
+        """With a budget of its own: without patches."""
         N, H, W, C = x_shape
         self.geometry = geometry
         self.outputs, self.patch = w_shape[0], w_shape[1] * w_shape[2] * w_shape[3]
@@ -67,11 +71,11 @@ class Plan:
         self.image = (H + 2 * geometry.pad[0], W + 2 * geometry.pad[1], C)
         each = [
             0 if geometry.pad == (0, 0) else self.image[0] * self.image[1] * C,
-            0 if geometry.pointwise else OH * OW * self.patch * geometry.group,
+            0 if geometry.pointwise or budget else OH * OW * self.patch * geometry.group,
             OH * OW * self.outputs if pooled else 0,
         ]
-        self.chunk = min(N, max(1, BUDGET // max(1, sum(each))))  # grows with N only
-        self.sizes = [self.chunk * size for size in each] + [self.outputs * self.patch]
+        self.chunk = min(N, max(1, (budget or BUDGET) // max(1, sum(each))))  # grows with N only
+        self.sizes = [self.chunk * size for size in each] + [0 if budget else self.outputs * self.patch]
 
     def arrays(self, scratch: Any) -> list[Any]:
         """Flat parts of scratch: bordered image, patches, output plane, weight gradient."""
@@ -107,25 +111,43 @@ class Plan:
     def spread(self, col: Any, image: Any, dx: Any) -> None:
         """dx <- patches added at their places, without the border."""
         g = self.geometry
+        self.within(dx, image, lambda target: col2im(col, target, self.plane, g.kernel, g.stride, g.dilation))
+
+    def within(self, dx: Any, image: Any, fill: Callable[[Any], None]) -> None:
+        """dx <- what `fill` makes of an image with the border, without it."""
         target = dx
         if image.size:
             target = image[: len(dx) * image.size // self.chunk].reshape(len(dx), *self.image)
-        col2im(col, target, self.plane, g.kernel, g.stride, g.dilation)
+        fill(target)
         if image.size:
-            copy_interior(target, dx, g.pad, (0, 0), dx.shape[1:3])
+            copy_interior(target, dx, self.geometry.pad, (0, 0), dx.shape[1:3])
 
 
 def scratch_size(
     x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pool: Pool | None = None, wanted: tuple[str, ...] = FORWARD
 ) -> int:
     """Floats of scratch that one worker needs for these shapes, or for fewer samples."""
-    if suits(geometry, x_shape, w_shape, pool is not None):
-        return ways_of(x_shape, w_shape, geometry, wanted).room(pool is not None)
-    sizes = Plan(x_shape, w_shape, geometry, pool is not None).sizes
-    if direct(geometry, w_shape, pool):
-        other = direct_sizes(x_shape, w_shape, geometry) + [0, 0]
-        sizes = [max(pair) for pair in zip(sizes, other)]
-    return room(sizes)
+    few = [way for way in wanted if pool is not None and by_winners(x_shape, w_shape, geometry, pool, way)]
+    rest = tuple(way for way in wanted if way not in few)
+    needed = [room(Plan(x_shape, w_shape, geometry, True, NEAR).sizes)] if few else []
+    if rest and suits(geometry, x_shape, w_shape):
+        needed.append(ways_of(x_shape, w_shape, geometry, rest).room(pool is not None))
+    elif rest:
+        needed.append(room(Plan(x_shape, w_shape, geometry, pool is not None).sizes))
+    return max(needed, default=0)
+
+
+def by_winners(x_shape: Sizes, w_shape: Sizes, geometry: Geometry, pool: Pool, way: str) -> bool:
+    """Whether the way back through pooling goes by the winners: they are few, their patches runs of the image, and no transform
+    saves as much."""
+    plane = geometry.plane(*x_shape[1:3])
+    windows = prod(Window(*pool).pooled(plane))
+    plain = geometry.group == 1 and geometry.dilation[1] == 1 and way != "forward"
+    return (
+        plain
+        and SPARSITY * windows <= prod(plane)
+        and not (suits(geometry, x_shape, w_shape) and size_of_tiles(geometry, x_shape, w_shape, way))
+    )
 
 
 def product(a: Any, b: Any, out: Any) -> None:
@@ -136,35 +158,9 @@ def product(a: Any, b: Any, out: Any) -> None:
         np.matmul(a, b, out=out)
 
 
-def direct(geometry: Geometry, w_shape: Sizes, pool: Pool | None) -> bool:
-    """Whether the kernels of direct.py take this layer: few taps, stride 1, 2x2 pooling."""
-    return (
-        pool is not None
-        and pool.kernel == (2, 2)
-        and geometry.stride == (1, 1)
-        and geometry.group == 1
-        and w_shape[1] * w_shape[2] * w_shape[3] <= FEW_TAPS
-    )
-
-
-def direct_sizes(x_shape: Sizes, w_shape: Sizes, geometry: Geometry) -> list[int]:
-    """Floats of the direct kernels' bordered image and output planes (of one sample)."""
-    _, H, W, C = x_shape
-    pitch = W + 2 * geometry.pad[1]
-    plane = -(-geometry.plane(H, W)[0] * pitch // LINE) * LINE
-    return [(H + 2 * geometry.pad[0]) * pitch * C, -(-w_shape[0] // CHANNELS) * CHANNELS * plane]
-
-
-def direct_parts(x: Any, w: Any, geometry: Geometry, scratch: Any) -> tuple[Any, ...]:
-    """Image and planes in scratch, output height and width, and the kernels' geometry."""
-    image, plane = carve(scratch, direct_sizes(x.shape, w.shape, geometry))
-    channels = -(-len(w) // CHANNELS) * CHANNELS
-    return (image, plane.reshape(channels, -1), geometry.plane(*x.shape[1:3]), (geometry.kernel, geometry.pad, geometry.dilation))
-
-
 def conv_forward(x: Any, w: Any, b: Any, y: Any, geometry: Geometry, after: Callable[[Any], None] | None, scratch: Any) -> None:
     """y = conv(x, w) + b (b may be None); `after` works on each finished part of y while it is in the cache."""
-    if suits(geometry, x.shape, w.shape, False):
+    if suits(geometry, x.shape, w.shape):
         ways_of(x.shape, w.shape, geometry, FORWARD).convolve(x, w, b, y, scratch, after)
         return
     plan = Plan(x.shape, w.shape, geometry, False)
@@ -181,17 +177,13 @@ def conv_forward(x: Any, w: Any, b: Any, y: Any, geometry: Geometry, after: Call
 
 def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geometry, pool: Pool, scratch: Any) -> None:
     """y = maxpool(conv(x, w)) + b and the winner's place in the convolution's plane."""
-    if suits(geometry, x.shape, w.shape, True):
+    if suits(geometry, x.shape, w.shape):
         tiled = ways_of(x.shape, w.shape, geometry, FORWARD)
         run = tiled.forward(w, None, scratch)
         for part in tiled.slabs(len(x)):
             full = tiled.between(scratch, part)
             run(x[part], full)
             max_pool(full, b, y[part], winner[part], *pool)
-        return
-    if direct(geometry, w.shape, pool):
-        parts = direct_parts(x, w, geometry, scratch)
-        direct_forward(x, w.reshape(len(w), -1), b, y, winner, *parts, pool.stride, pool.pad)
         return
     plan = Plan(x.shape, w.shape, geometry, True)
     image, col, plane, _ = plan.arrays(scratch)
@@ -205,7 +197,7 @@ def conv_pool_forward(x: Any, w: Any, b: Any, y: Any, winner: Any, geometry: Geo
 
 def conv_backward(x: Any, dy: Any, w: Any, dx: Any, dw: Any, db: Any, geometry: Geometry, scratch: Any) -> None:
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_forward."""
-    if suits(geometry, x.shape, w.shape, False):
+    if suits(geometry, x.shape, w.shape):
         ways_of(x.shape, w.shape, geometry, backwards(dw, dx)).differentiate(x, lambda part: dy[part], w, dx, dw, scratch)
     else:
         plan = Plan(x.shape, w.shape, geometry, False)
@@ -220,7 +212,13 @@ def conv_pool_backward(
     """Overwrite dx, dw, db (each may be None) with the gradients of conv_pool_forward."""
     if db is not None:
         sum_rows(dy.reshape(-1, len(w)), db)
-    if suits(geometry, x.shape, w.shape, True):
+    if dw is not None and by_winners(x.shape, w.shape, geometry, pool, "gradient"):
+        _winners_only(x, dy, winner, dw, geometry, scratch)
+        dw = None
+    if dx is not None and by_winners(x.shape, w.shape, geometry, pool, "backward"):
+        _winners_back(dy, winner, w, dx, geometry, scratch)
+        dx = None
+    if suits(geometry, x.shape, w.shape) and backwards(dw, dx):
         tiled = ways_of(x.shape, w.shape, geometry, backwards(dw, dx))
 
         def spread(part: slice) -> Any:
@@ -230,13 +228,7 @@ def conv_pool_backward(
 
         tiled.differentiate(x, spread, w, dx, dw, scratch)
         return
-    if dw is not None and direct(geometry, w.shape, pool):
-        direct_gradient(x, dy, winner, dw.reshape(len(w), -1), *direct_parts(x, w, geometry, scratch))
-        dw = None
     plan = Plan(x.shape, w.shape, geometry, True)
-    if dw is not None and sparse(plan, dy):
-        _winners_only(plan, x, dy, winner, dw, scratch)
-        dw = None
 
     def unpooled(i: int, n: int, plane: Any) -> Any:
         full = plane[: n * plane.size // plan.chunk].reshape(n, *plan.plane, -1)
@@ -246,29 +238,27 @@ def conv_pool_backward(
     _gradients(plan, x, unpooled, w, dx, dw, scratch)
 
 
-def sparse(plan: Plan, dy: Any) -> bool:
-    """Whether winners are few enough for sparse.py, and their patches runs of the image."""
-    g = plan.geometry
-    return g.group == 1 and g.dilation[1] == 1 and SPARSITY * dy.shape[1] * dy.shape[2] <= plan.plane[0] * plan.plane[1]
-
-
-def _winners_only(plan: Plan, x: Any, dy: Any, winner: Any, dw: Any, scratch: Any) -> None:
+def _winners_only(x: Any, dy: Any, winner: Any, dw: Any, geometry: Geometry, scratch: Any) -> None:
     """dw of conv_pool_backward from the winners' patches, without a patch matrix."""
-    g = plan.geometry
-    image, _, _, _ = plan.arrays(scratch)
+    plan, (kernel, stride, _, dilation) = Plan(x.shape, dw.shape, geometry, True, NEAR), geometry[:4]
+    image, lines = plan.arrays(scratch)[0], dw.reshape(plan.outputs, kernel[0], -1)
     dw[...] = 0
     for i in range(0, len(x), max(1, plan.chunk)):
         part = slice(i, i + plan.chunk)
-        winner_gradient(
-            plan.bordered(x[part], image),
-            dy[part],
-            winner[part],
-            dw.reshape(plan.outputs, g.kernel[0], -1),
-            plan.plane[1],
-            g.kernel,
-            g.stride,
-            g.dilation,
-        )
+        seen = plan.bordered(x[part], image)
+        winner_gradient(seen, dy[part], winner[part], lines, plan.plane[1], kernel, stride, dilation)
+
+
+def _winners_back(dy: Any, winner: Any, w: Any, dx: Any, geometry: Geometry, scratch: Any) -> None:
+    """dx of conv_pool_backward from the winners, without a patch matrix."""
+    plan = Plan(dx.shape, w.shape, geometry, True, NEAR)
+    image, _, plane, _ = plan.arrays(scratch)
+    for i in range(0, len(dx), max(1, plan.chunk)):
+        part = slice(i, i + plan.chunk)
+        target = dx[part]
+        full = plane[: len(target) * plane.size // plan.chunk].reshape(len(target), *plan.plane, -1)
+        max_unpool(dy[part], winner[part], full)
+        plan.within(target, image, partial(winner_slope, full, w, geometry.stride, geometry.dilation))
 
 
 def _gradients(plan: Plan, x: Any, gradient: Callable[[int, int, Any], Any], w: Any, dx: Any, dw: Any, scratch: Any) -> None:

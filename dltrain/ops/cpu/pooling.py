@@ -7,6 +7,8 @@ import numpy as np
 from numba import njit
 
 from dltrain.ops.cpu.patches import OPTIONS, U
+from dltrain.ops.cpu.tiles import LANES
+from dltrain.ops.cpu.winners import pool_one, pool_two
 
 LOWEST = np.float32(-np.inf)
 LEAST = np.float32(np.finfo(np.float32).min)
@@ -20,9 +22,8 @@ def max_pool(x, b, y, winner, kernel, stride, pad):
     """
     N, H, W, C = x.shape
     _, PH, PW, _ = y.shape
-    src, best, where = x.reshape(-1), y.reshape(-1), winner.reshape(-1)
-    channels = U(C)
-    t = U(0)
+    source, best, where = x.reshape(-1), y.reshape(-1), winner.reshape(-1)
+    at = 0
     for n in range(N):
         for ph in range(PH):
             top = ph * stride[0] - pad[0]
@@ -30,24 +31,18 @@ def max_pool(x, b, y, winner, kernel, stride, pad):
             for pw in range(PW):
                 left = pw * stride[1] - pad[1]
                 w0, w1 = max(left, 0), min(left + kernel[1], W)
-                empty = h0 >= h1 or w0 >= w1
-                place = np.int32(-1) if empty else np.int32(h0 * W + w0)
-                for c in range(channels):
-                    best[t + c] = LEAST if empty else LOWEST
-                    where[t + c] = place
-                for h in range(h0, h1):
-                    for w in range(w0, w1):
-                        s = U(((n * H + h) * W + w) * C)
-                        place = np.int32(h * W + w)
-                        for c in range(channels):
-                            v, m, at = src[s + c], best[t + c], where[t + c]
-                            best[t + c] = v if v > m else m
-                            where[t + c] = place if v > m else at
-                s = U(0) if empty else U(((n * H + h0) * W + w0) * C)
-                for c in range(channels):
-                    m = best[t + c]
-                    best[t + c] = (m if m > LOWEST else src[s + c]) + b[c]
-                t += channels
+                corner, place = ((n * H + h0) * W + w0) * C, h0 * W + w0
+                if h0 >= h1 or w0 >= w1:
+                    for c in range(C):
+                        best[at + c], where[at + c] = LEAST + b[c], np.int32(-1)
+                else:
+                    for c in range(0, C, 2 * LANES):
+                        room = C - c
+                        if room > LANES:
+                            pool_two(source, corner + c, W * C, C, h1 - h0, w1 - w0, place, W, b[c:], best, where, at + c, room)
+                        else:
+                            pool_one(source, corner + c, W * C, C, h1 - h0, w1 - w0, place, W, b[c:], best, where, at + c, room)
+                at += C
 
 
 @njit(**OPTIONS)

@@ -71,27 +71,38 @@ def clear(a):
 
 
 @njit(**OPTIONS)
-def sweep(x, places, taps, run, packed, bias, y, targets, outputs, count):
-    """y[targets[q] + o] = bias[o] + sum over t, k of x[places[q] + taps[t] + k] packed[o, t, k], for q < count"""
+def sweep(x, places, taps, run, packed, bias, y, targets, outputs, count, begin, end):
+    """y[targets[q] + o] = bias[o] + sum over t, k of x[places[q] + taps[t] + k] packed[o, t, k], for q < count
+
+    Where begin and end are given, only the taps begin[q] <= t < end[q] can meet what is not 0.
+    """
     for base in range(0, count, BAND):
         top = min(base + BAND, count)
         for o in range(0, outputs, PAIR):
-            panel = packed[o * taps.size * run :]
+            panel, room = packed[o * taps.size * run :], outputs - o
             for q in range(base, top, PLACES):
-                left, room = min(PLACES, top - q), outputs - o
+                left, first, last = min(PLACES, top - q), 0, taps.size
+                if begin.size:
+                    first, last = begin[q], end[q]
+                    for p in range(q + 1, q + left):
+                        first, last = min(first, begin[p]), max(last, end[p])
+                some, met = taps[first:], last - first
                 if room > LANES:
-                    correlate_two(x, places, taps, taps.size, run, panel, bias[o:], y[o:], targets, q, left, room)
+                    weights = panel[first * run * PAIR :]
+                    correlate_two(x, places, some, met, run, weights, bias[o:], y[o:], targets, q, left, room)
                 else:
-                    correlate_one(x, places, taps, taps.size, run, panel, bias[o:], y[o:], targets, q, left, room)
+                    weights = panel[first * run * LANES :]
+                    correlate_one(x, places, some, met, run, weights, bias[o:], y[o:], targets, q, left, room)
 
 
 @njit(**OPTIONS)
 def sweep_chunks(x, image, corner, tables, channels, packed, bias, y, chunk, plane):
     """y = the windows of the images x times the weights, group by group, a chunk at a time in `image` (without one: in x itself)
 
-    tables: (places, targets, taps, run);   channels: (of x in a group, of y in a group, groups);   plane: places of an image
+    tables: (places, targets, taps, run) and what tiled.meets says;   channels: (of x in a group, of y in a group, groups);
+    plane: places of an image
     """
-    places, targets, taps, run = tables
+    places, targets, taps, run, begin, end, _, _ = tables
     inputs, outputs, groups = channels
     size = packed.size // groups
     if image.size:
@@ -105,13 +116,13 @@ def sweep_chunks(x, image, corner, tables, channels, packed, bias, y, chunk, pla
         for g in range(groups):
             weights = packed[g * size : (g + 1) * size]
             sweep(source[g * inputs :], places, taps, run, weights, bias[g * outputs :], out[g * outputs :], targets,
-                  outputs, len(part) * plane)  # fmt: skip
+                  outputs, len(part) * plane, begin, end)  # fmt: skip
 
 
 @njit(**OPTIONS)
 def gather_chunks(x, image, corner, tables, channels, dy, total, chunk, plane):
     """total (groups, K, pitch) += sum over all windows of (what each covers of x) times dy, flat"""
-    places, _, taps, run = tables
+    places, _, taps, run, _, _, first, last = tables
     inputs, outputs, groups = channels
     size = total.size // groups
     if image.size:
@@ -124,19 +135,25 @@ def gather_chunks(x, image, corner, tables, channels, dy, total, chunk, plane):
             source = image.reshape(-1)
         for g in range(groups):
             gather(source[g * inputs :], places, taps, run, slope[g * outputs :], outputs * groups, outputs,
-                   total[g * size : (g + 1) * size], len(part) * plane)  # fmt: skip
+                   total[g * size : (g + 1) * size], len(part) * plane, plane, first, last)  # fmt: skip
 
 
 @njit(**OPTIONS)
-def gather(x, places, taps, run, dy, step, outputs, total, count):
-    """total[t, k, o] += sum over q < count of x[places[q] + taps[t] + k] dy[q step + o], in rows as long as whole vectors"""
+def gather(x, places, taps, run, dy, step, outputs, total, count, plane, first, last):
+    """total[t, k, o] += sum over q < count of x[places[q] + taps[t] + k] dy[q step + o], in rows as long as whole vectors
+
+    Where first and last are given, of each `plane` places those from first[t] to last[t] can meet what is not 0.
+    """
     pitch, pair = -(-outputs // LANES) * LANES, outputs > LANES
     height = ROWS if pair else 2 * ROWS
     for t in range(taps.size):
+        whole = not first.size or (first[t] == 0 and last[t] == plane)
+        low, high, every = (0, count, max(count, 1)) if whole else (first[t], last[t], plane)
         for r in range(0, run, height):
             source, rows, into = x[taps[t] + r :], min(run - r, height), total[(t * run + r) * pitch :]
             for o in range(0, outputs, PAIR):
-                if pair:
-                    gather_two(source, places, dy[o:], step, 0, count, into[o:], pitch, rows, outputs - o)
-                else:
-                    gather_one(source, places, dy[o:], step, 0, count, into[o:], pitch, rows, outputs - o)
+                for at in range(0, count, every):
+                    if pair:
+                        gather_two(source, places, dy[o:], step, at + low, at + high, into[o:], pitch, rows, outputs - o)
+                    else:
+                        gather_one(source, places, dy[o:], step, at + low, at + high, into[o:], pitch, rows, outputs - o)

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from dltrain.ops.cpu.convolution import Geometry
 
 PLACES = 256  # a chunk has at least so many places, if there are enough images
-PRODUCTS = 1 << 19  # a sample needs so many, or the patches of convolution.py are as good and compile faster
-POOLED = 1 << 21  # with max pooling after it: the winners of convolution.py need few
+PRODUCTS = 1 << 18  # a sample needs so many, or the patches of convolution.py are as good and compile faster
 NARROW = 6  # channels in a group below which most of a vector is empty
 
 Sizes = tuple[int, ...]
 
 
 class Table(NamedTuple):
-    """What sweep_chunks takes: `kernels` are (places, targets, taps, run); `order` is that of the taps in packed weights."""
+    """What sweep_chunks takes: `kernels` are (places, targets, taps, run) and what meets what; `order` is that of the taps in
+    packed weights."""
 
-    kernels: tuple[Any, Any, Any, int]
+    kernels: tuple[Any, ...]
     order: Any
     plane: int  # places of an image
 
@@ -44,19 +44,33 @@ class Frame(NamedTuple):
     needed: bool
 
 
-def suits(geometry: Geometry, x_shape: Sizes, w_shape: Sizes, pooled: bool) -> bool:
+def suits(geometry: Geometry, x_shape: Sizes, w_shape: Sizes) -> bool:
     """Whether the tile kernels take this layer."""
     products = prod(geometry.plane(*x_shape[1:3])) * prod(w_shape)
-    return products >= (POOLED if pooled else PRODUCTS) and w_shape[0] // geometry.group >= NARROW
+    return products >= PRODUCTS and w_shape[0] // geometry.group >= NARROW
 
 
-def merged(offsets: list[int], run: int) -> tuple[Any, int]:
-    """(first offsets, longer run) where equally many taps always follow on one another."""
+class Taps(NamedTuple):
+    """Where runs begin, their length, and the row that each is in (nothing where a run goes over several)."""
+
+    offsets: Any
+    run: int
+    rows: Any
+
+
+def merged(offsets: list[int], rows: list[int], run: int) -> Taps:
+    """Longer runs where equally many taps always follow on one another."""
     breaks = [at for at in range(len(offsets)) if not at or offsets[at] != offsets[at - 1] + run]
     lengths = {b - a for a, b in zip(breaks, [*breaks[1:], len(offsets)], strict=True)}
     if len(lengths) != 1:
-        return np.array(offsets, np.int64), run
-    return np.array([offsets[at] for at in breaks], np.int64), run * lengths.pop()
+        return apart(offsets, rows, run)
+    length = lengths.pop()
+    level = all(rows[at] == rows[at + length - 1] for at in breaks)
+    return Taps(np.array([offsets[at] for at in breaks], np.int64), run * length, np.array([rows[at] for at in breaks if level]))
+
+
+def apart(offsets: list[int], rows: list[int], run: int) -> Taps:
+    return Taps(np.array(offsets, np.int64), run, np.array(rows, np.int64))
 
 
 def grid(images: int, rows: Any, columns: Any, height: int, width: int, channels: int) -> Any:
@@ -64,6 +78,20 @@ def grid(images: int, rows: Any, columns: Any, height: int, width: int, channels
     n = np.arange(images, dtype=np.int64).reshape(-1, 1, 1) * height
     made = ((n + np.reshape(rows, (1, -1, 1))) * width + np.reshape(columns, (1, 1, -1))) * channels
     return np.ascontiguousarray(made.reshape(-1), np.int64)
+
+
+def meets(rows: Any, taps: Taps, inside: tuple[int, int], plane: int) -> tuple[Any, ...]:
+    """(begin, end) taps of each place, (first, last) place of each tap, that meet rows of the image and not its border alone;
+    nothing where all do.  `rows`: of the places of all images; `inside`: the rows that are the image's."""
+    number, nothing = len(taps.offsets), (taps.offsets[:0],) * 4
+    if len(taps.rows) < number:
+        return nothing
+    begin, end = (np.searchsorted(taps.rows, row - rows).astype(np.int64) for row in inside)
+    if not begin.any() and (end == number).all():
+        return nothing
+    met = (begin[:plane] <= np.arange(number)[:, None]) & (np.arange(number)[:, None] < end[:plane])
+    first = np.where(met.any(1), met.argmax(1), 0)
+    return begin, end, first.astype(np.int64), (first + met.sum(1)).astype(np.int64)
 
 
 def chunk_of(places: int) -> int:
@@ -79,9 +107,10 @@ def forward_table(geometry: Geometry, H: int, W: int, C: int, O: int, chunk: int
     places = grid(chunk, np.arange(OH) * sh, np.arange(OW) * sw, height, width, C)
     targets = grid(chunk, np.arange(OH), np.arange(OW), OH, OW, O)
     offsets = [(kh * dh * width + kw * dw) * C for kh in range(KH) for kw in range(KW)]
-    taps, run = merged(offsets, C // group) if group == 1 else (np.array(offsets, np.int64), C // group)
+    taps = (merged if group == 1 else apart)(offsets, [kh * dh for kh in range(KH) for _ in range(KW)], C // group)
     frame = Frame((chunk, height, width, C), pad, pad != (0, 0))
-    return Table((places, targets, taps, run), np.arange(KH * KW), OH * OW), frame
+    met = meets(np.tile(np.repeat(np.arange(OH) * sh, OW), chunk), taps, (pad[0], pad[0] + H), OH * OW)
+    return Table((places, targets, *taps[:2], *met), np.arange(KH * KW), OH * OW), frame
 
 
 @lru_cache(maxsize=256)
@@ -98,12 +127,15 @@ def backward_tables(geometry: Geometry, H: int, W: int, C: int, O: int, chunk: i
         for b in range(min(geometry.stride[1], W)):
             rows, columns = np.arange(a, H, geometry.stride[0]), np.arange(b, W, geometry.stride[1])
             places = grid(chunk, np.arange(len(rows)) + before[0], np.arange(len(columns)) + before[1], height, width, O)
-            found = sorted((i * width + j, kh * geometry.kernel[1] + kw) for i, kh in meeting(geometry, 0, a)
+            found = sorted((i * width + j, i, kh * geometry.kernel[1] + kw) for i, kh in meeting(geometry, 0, a)
                            for j, kw in meeting(geometry, 1, b))  # fmt: skip
-            offsets, inner = [at * O for at, _ in found], O // geometry.group
-            taps, run = merged(offsets, inner) if geometry.group == 1 and found else (np.array(offsets, np.int64), inner)
-            order = np.array([tap for _, tap in found], np.int64)
-            tables.append(Table((places, grid(chunk, rows, columns, H, W, C), taps, run), order, len(rows) * len(columns)))
+            join = merged if geometry.group == 1 and found else apart
+            taps = join([at * O for at, _, _ in found], [i for _, i, _ in found], O // geometry.group)
+            order, plane = np.array([tap for _, _, tap in found], np.int64), len(rows) * len(columns)
+            seen = np.tile(np.repeat(np.arange(len(rows)) + before[0], len(columns)), chunk)
+            met = meets(seen, taps, (before[0], before[0] + outputs[0]), plane)
+            targets = grid(chunk, rows, columns, H, W, C)
+            tables.append(Table((places, targets, *taps[:2], *met), order, plane))
     return tables, Frame((chunk, height, width, O), (before[0], before[1]), (height, width) != outputs)
 
 

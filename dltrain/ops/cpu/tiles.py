@@ -80,8 +80,9 @@ class Maker:
 
     def lanes(self, room: Any) -> Any:
         """Which lanes of a vector lie within `room` numbers."""
-        kind = ir.VectorType(LONG, LANES)
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), room, LONG(0))
+        kind = ir.VectorType(ir.IntType(32), LANES)
+        few = self.builder.trunc(room, ir.IntType(32))
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), few, LONG(0))
         many = self.builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
         return self.builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), many)
 

@@ -136,7 +136,7 @@ def products(V, U, nothing, M, steps, taps, channels, outputs, count, m):
     size, targets = U.size // ((m + 2) * (m + 2)), np.arange(count) * outputs
     for a in range((m + 2) * (m + 2)):
         sweep(V[a * (count * channels + GAP) :], steps, taps, channels, U[a * size : (a + 1) * size], nothing,
-              M[a * (count * outputs + GAP) :], targets, outputs, count)  # fmt: skip
+              M[a * (count * outputs + GAP) :], targets, outputs, count, taps[:0], taps[:0])  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -145,7 +145,7 @@ def add_outer(V, W, total, steps, taps, channels, outputs, count, m):
     size = total.size // ((m + 2) * (m + 2))
     for a in range((m + 2) * (m + 2)):
         gather(V[a * (count * channels + GAP) :], steps, taps, channels, W[a * (count * outputs + GAP) :], outputs, outputs,
-               total[a * size : (a + 1) * size], count)  # fmt: skip
+               total[a * size : (a + 1) * size], count, count, taps[:0], taps[:0])  # fmt: skip
 
 
 @njit(**OPTIONS)
