@@ -33,16 +33,18 @@ class Features:
 
 def read(path: Path, blob: str | None, label: str) -> Features:
     """The rows of `blob` (of the only one that is no label, where none is named), flat, with the numbers of their classes."""
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; {WAY_OUT}")
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file; {WAY_OUT}")
-    if path.suffix not in READERS:
-        raise DataError(f"{path}: is no file of features; {WAY_OUT}")
     try:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; {WAY_OUT}")
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file; {WAY_OUT}")
+        if path.suffix not in READERS:
+            raise DataError(f"{path}: is no file of features; {WAY_OUT}")
         known = LISTERS[path.suffix](path)
         blob = chosen(path, known, blob, label)
         arrays, names = READERS[path.suffix](path, (blob, label))
+    except PermissionError:
+        raise DataError(f"{path}: cannot be read (Permission denied); make the file readable") from None
     except (*DAMAGE, OSError) as error:
         words = str(error).partition("\n")[0][:100]
         raise DataError(f"{path}: is damaged, or no file of features ({words}); {WAY_OUT}") from None

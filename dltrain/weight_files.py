@@ -28,12 +28,15 @@ def read(path: Path) -> Arrays:
     suffix = path.suffix.lower()
     if suffix in FOREIGN:
         raise DataError(f"{path}: {FOREIGN[suffix]}")
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; give a file of weights: {KINDS}")
-    if not path.is_file():
-        raise (DataError if suffix in READERS else SnapshotError)(f"{path}: there is no such file of weights")
     try:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; give a file of weights: {KINDS}")
+        if not path.is_file():
+            raise (DataError if suffix in READERS else SnapshotError)(f"{path}: there is no such file of weights")
+        path.open("rb").close()
         found = READERS.get(suffix, read_hdf5)(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); make the file readable") from None
     except ValueError as error:  # of `ours`
         raise DataError(f"{path}: {error}; write it with a name for each array") from None
     if not found:

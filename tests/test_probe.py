@@ -255,6 +255,19 @@ def test_a_folder_is_told():
         probe("x.h5", None, "label", None, 5, 1, Console())
 
 
+@pytest.mark.parametrize(
+    ("name", "where"), [("x.npz", "zipfile.ZipFile"), ("x.h5", "h5py.File"), ("x.h5", "pathlib.Path.is_file")]
+)
+def test_a_file_that_may_not_be_read_is_told(name, where, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    write(name, X, LABELS)
+    monkeypatch.setattr(where, denied)
+    with pytest.raises(DataError, match=rf"{name}: cannot be read \(Permission denied\); make the file readable$"):
+        probe(name, None, "label", None, 5, 1, Console())
+
+
 @pytest.mark.parametrize("name", ["x.npz", "x.h5", "x.csv"])
 def test_foreign_and_missing_files_are_one_line(name):
     with pytest.raises(DltrainError, match=rf"{name}: there is no such file; expected what dltrain extract-features writes"):

@@ -194,6 +194,20 @@ def test_a_folder_is_told(tmp_path, ending):
         weight_files.read(tmp_path / f"w{ending}")
 
 
+@pytest.mark.parametrize("what", ["open", "is_file"])  # the file is not to be read, or its folder
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_file_that_may_not_be_read_is_told(ending, what, tmp_path, monkeypatch):
+    path = tmp_path / f"w{ending}"
+    writer_of(path)(path, bn_arrays())
+
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, what, denied)
+    with pytest.raises(DataError, match=rf"w{ending}: cannot be read \(Permission denied\); make the file readable$"):
+        weight_files.read(path)
+
+
 @pytest.mark.parametrize(("names", "words"), [
     (["a.b.weight", "a/b.weight"], "has a 'weight' of 'a.b' twice; write it with a name for each array"),
     (["data/.."], "has a '' of 'data..' without a name"), (["data/"], "has a '' of 'data' without a name"),

@@ -28,6 +28,8 @@ ELEMENTWISE: dict[str, Any] = {
 }  # fmt: skip
 REDUCED: dict[str, Any] = {
     "ReduceProd": np.prod, "ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceMean": np.mean,
+    "ReduceL1": lambda x, **keys: np.sum(np.abs(x), **keys), "ReduceL2": lambda x, **keys: np.sqrt(np.sum(x * x, **keys)),
+    "ReduceSumSquare": lambda x, **keys: np.sum(x * x, **keys),
 }  # fmt: skip
 
 
@@ -84,7 +86,19 @@ def extreme(at: At, x: Any, *others: Any) -> Any:
 
 @fold(*REDUCED)
 def reduced(at: At, x: Any, axes: Any = None) -> Any:
-    return REDUCED[at["op"]](x, axis=tuple(axes_of(at, axes, x.ndim)), keepdims=bool(at.get("keepdims", 1))).astype(x.dtype)
+    if (axes is None or not axes.size) and not at.get("axes") and at.get("noop_with_empty_axes"):
+        return x
+    chosen = axes_of(at, axes if axes is None or axes.size else None, x.ndim)
+    return REDUCED[at["op"]](x, axis=tuple(chosen), keepdims=bool(at.get("keepdims", 1))).astype(x.dtype)
+
+
+@fold("Softmax")
+def softmax(at: At, x: Any) -> Any:
+    """Before opset 13 over all axes from `axis` on."""
+    axis = at.get("axis", -1 if at["opset"] >= 13 else 1) % max(x.ndim, 1)
+    axes = tuple(range(axis, x.ndim if at["opset"] < 13 else axis + 1))
+    grown = np.exp(x - x.max(axes, keepdims=True))
+    return grown / grown.sum(axes, keepdims=True)
 
 
 @fold("Constant")
@@ -211,6 +225,12 @@ def matmul(at: At, a: Any, b: Any) -> Any:
     rows = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if min(a.ndim, b.ndim) > 1 else ()
     bounded(prod(rows) * prod(a.shape[-2:-1]) * prod(b.shape[-1:]))
     return np.matmul(a, b)
+
+
+@fold("Gemm")
+def gemm(at: At, a: Any, b: Any, c: Any = None) -> Any:
+    y = at.get("alpha", 1.0) * matmul(at, a.T if at.get("transA") else a, b.T if at.get("transB") else b)
+    return y if c is None else y + at.get("beta", 1.0) * np.broadcast_to(c, y.shape)
 
 
 @fold("DequantizeLinear")

@@ -7,6 +7,7 @@ axes follow in their order.  So a transposition that only moves the batch is no 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -127,7 +128,8 @@ class Graph:
         try:
             promised = layer.setup(*shapes)
         except Refusal as refusal:
-            raise Differs(f"{kind} {f'{refusal.key} ' if refusal.key and refusal.key != 'bottom' else ''}{refusal}") from None
+            words = re.sub(rf"\b{BATCH}\b", "N", str(refusal))
+            raise Differs(f"{kind} {f'{refusal.key} ' if refusal.key and refusal.key != 'bottom' else ''}{words}") from None
         shapes_made = promised if isinstance(promised, list) else [promised]
         if min(size for shape in shapes_made for size in shape) < 1:
             raise Differs(f"{kind} would make {' and '.join(map(str, shapes_made))}")

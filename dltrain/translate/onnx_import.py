@@ -26,12 +26,14 @@ from dltrain.translate.onnx_fold import FOLDS, At, first_line, folded
 from dltrain.translate.onnx_formulas import NODES
 from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph
 from dltrain.translate.onnx_inputs import RECURRENT, fields_of
+from dltrain.translate.onnx_kinds import KINDS, TRUTH, kind_known, kind_made, refuse
 from dltrain.translate.onnx_patterns import recognise
 from dltrain.translate.onnx_rows import over_rows
 from dltrain.translate.onnx_tidy import tidy
 from dltrain.translate.write import some, write
 
 BROKEN = object()  # the output of a node that could not be said
+LOST = object()  # and of one that could not be worked out
 UNMADE = object()  # an output that ours does not make
 HALF = 10  # TensorProto.DataType of float16
 
@@ -79,10 +81,18 @@ def read(path: Path, model: Any, shapes: Mapping[str, Sequence[int]]) -> Reading
     """All nodes.  Where they do not go together the batch may be a number that the file repeats, or stand on the second axis."""
     recurrent = any(one.op_type in RECURRENT for one in model.graph.node)
     first = Reading(path, model).all(shapes)
-    ways = [(0, True)] * bool(first.net.fixed) + [(1, False), (1, True)] * recurrent
+    sequences = recurrent or any(blob.ndim == 3 and not blob.batch for blob in first.fields.values())
+    ways = [(0, True)] * bool(first.net.fixed) + [(1, False), (1, True)] * sequences
     for otherwise, literal in ways if first.troubles else ():
-        other = Reading(path, model, otherwise, literal).all(shapes)
+        try:
+            other = Reading(path, model, otherwise, literal).all(shapes)
+        except DataError:  # the sizes of a sample are not known that way
+            continue
         if not other.troubles:
+            if otherwise and not recurrent:
+                other.net.notes.append(
+                    "nothing says where the batch is: on the first axis the net cannot be said, so it is the second"
+                )
             return other
     first.raise_troubles()
     return first
@@ -99,6 +109,7 @@ class Reading:
         self.net = Graph()
         self.values: dict[str, Any] = {}
         self.fields: dict[str, Blob] = {}
+        self.kinds = {value.name: KINDS.get(int(value.type.tensor_type.elem_type)) for value in self.graph.input}
         self.troubles: dict[tuple[str, str], list[str]] = {}  # (operator, why) -> nodes
         self.needed = self.above([output.name for output in self.graph.output])
         if self.graph.sparse_initializer:
@@ -132,6 +143,13 @@ class Reading:
         given = [value for value in self.graph.input if value.name in read and value.name not in self.tensors]
         self.fields, self.net.fixed = fields_of(self.path, given, self.needed, shapes, self.otherwise)
         self.values |= self.fields
+        for name, blob in self.fields.items():
+            if self.kinds.get(name) == TRUTH:
+                self.net.notes.append(f"the input '{blob.name}' is true or false in the file: give it 1 or 0")
+        rows = {tensor.name: int(tensor.dims[0]) for tensor in self.graph.initializer if tensor.dims}
+        for one in self.needed:  # what is compared may be looked up later
+            if one.op_type == "Gather" and one.input[1:2] and one.input[0] in rows and one.input[1] in self.fields:
+                self.net.classes[self.fields[one.input[1]].name] = rows[one.input[0]]
         if not self.fields:
             raise DataError(f"{self.path}: its net reads nothing: what it gives is constant")
 
@@ -150,13 +168,22 @@ class Reading:
         self.net.node = one
         inputs = [self.value(name) for name in one.input]
         at = attributes(one, self.tensors.array) | {"op": one.op_type, "outputs": len(one.output), "opset": self.opset}
+        at["kinds"] = [kind_known(value, name, self.kinds) for value, name in zip(inputs, one.input)]
+        at["makes"] = kind_made(one.op_type, at.get("to"), at["kinds"])
+        self.kinds |= dict.fromkeys(one.output, at["makes"])
         try:
             made = self.made(one, at, inputs)
         except Differs as why:
             self.troubles.setdefault((one.op_type, str(why)), []).append(spoken(one))
-            made = [BROKEN] * len(one.output)
+            made = [self.missing(one, inputs)] * len(one.output)
         made = [*made, *[UNMADE] * (len(one.output) - len(made))]
         self.values |= {name: UNMADE if value is None else value for name, value in zip(one.output, made) if name}
+
+    @staticmethod
+    def missing(one: Any, inputs: list[Any]) -> Any:
+        """What stands for the outputs of a node that cannot be said: a blob of the net, or a constant."""
+        blobs = any(isinstance(x, Blob) or x is BROKEN for x in inputs)
+        return BROKEN if blobs and one.op_type not in ("Shape", "Size") else LOST
 
     def choose(self, one: Any, condition: Any) -> list[Any]:
         """An If whose condition is known: the nodes of one branch, as if they stood here."""
@@ -173,15 +200,16 @@ class Reading:
 
     def made(self, one: Any, at: At, inputs: list[Any]) -> list[Any]:
         op, blobs = one.op_type, [x for x in inputs if isinstance(x, Blob)]
-        if op == "If" and inputs:
+        if op == "If" and inputs and inputs[0] is not LOST:
             return self.choose(one, inputs[0])
         known = one.domain in ("", "ai.onnx") or (one.domain == "ai.onnx.ml" and op == "Binarizer")
-        if not known or (op not in NODES and op not in FOLDS):
+        if not known or (op not in NODES and op not in FOLDS and op != "If"):
             raise Differs(f"of the domain {one.domain}, which is not read" if not known else "there is no such layer")
-        if any(x is BROKEN for x in inputs):
-            if op not in NODES and op not in ("Shape", "Size"):
+        if any(x is BROKEN or x is LOST for x in inputs):
+            missing = self.missing(one, inputs)
+            if missing is BROKEN and op not in NODES:
                 raise Differs("there is no such layer")
-            return [BROKEN] * len(one.output)
+            return [missing] * len(one.output)
         if any(x is UNMADE for x in inputs):
             raise Differs("reads an output that is not made here, such as the mask of a Dropout")
         if blobs and op in ("Shape", "Size"):
@@ -191,12 +219,13 @@ class Reading:
             return [np.array(part if op == "Shape" else prod(sizes), np.int64)]
         if not blobs:
             if op not in FOLDS:
-                raise Differs("of constants alone")
+                raise Differs("of constants alone, and not worked out")
             bound(FOLDS[op], at, inputs)
             return folded(at, inputs)
         if op not in NODES:
             raise Differs("there is no such layer")
         bound(NODES[op], self.net, [at, *inputs])
+        refuse(op, at, at["kinds"])
         shares = any(any(x.beside) for x in blobs)
         try:
             made = over_rows(self.net, at, NODES[op], inputs) if shares else NODES[op](self.net, at, *inputs)

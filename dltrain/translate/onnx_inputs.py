@@ -14,6 +14,11 @@ from dltrain.translate.onnx_graph import BATCH, LARGEST, Blob
 
 REAL = (1, 10, 11, 16)  # TensorProto.DataType: float, float16, double, bfloat16
 WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
+TRUTH = 9  # a mask, of ones and zeros here
+PLACES = {"Gather": 1, "GatherElements": 1, "GatherND": 1, "OneHot": 0}  # operators, and their input that says places in a table
+MOVES = (
+    "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Slice", "Split", "Concat", "Tile", "Cast",
+)  # fmt: skip
 RECURRENT = ("RNN", "GRU", "LSTM")
 BATCHES = ("batch", "batch_size", "batchsize", "bs", "n", "n_batch", "nbatch", "batch_dim")
 
@@ -34,7 +39,7 @@ def fields_of(
         dims = list(kind.shape.dim)
         name = unique(names[value.name], [blob.name for blob in made.values()])
         said = shapes.get(value.name, shapes.get(names[value.name]))
-        if int(kind.elem_type) not in REAL + WHOLE or (not dims and said is None):
+        if int(kind.elem_type) not in (*REAL, *WHOLE, TRUTH) or (not dims and said is None):
             raise DataError(f"{path}: the input '{value.name}' is {'no array of numbers' if dims else 'one number, no batch'}")
         batch = batch_axis(value.name, dims, nodes, otherwise) if dims else 0
         sizes = [int(dim.dim_value) or None for dim in dims]
@@ -45,7 +50,7 @@ def fields_of(
             continue
         if prod(whole) > LARGEST:
             raise DataError(f"{path}: the input '{value.name}' claims {prod(whole):,} numbers a sample")
-        real = int(kind.elem_type) in REAL or becomes_real(value.name, nodes)
+        real = int(kind.elem_type) in (*REAL, TRUTH) or becomes_real(value.name, nodes)
         made[value.name] = Blob(Shape((BATCH, *whole), "float" if real else "index"), batch, name=name)
         batches.add(sizes[batch] if dims else None)
     if wrong:
@@ -66,11 +71,18 @@ def batch_axis(name: str, dims: Sequence[Any], nodes: Sequence[Any], otherwise: 
 
 
 def becomes_real(name: str, nodes: Sequence[Any]) -> bool:
-    """Whole numbers, such as pixels, that the net makes real before anything else."""
-    readers = [node for node in nodes if name in node.input]
-    return bool(readers) and all(
-        node.op_type == "Cast" and any(given.name == "to" and given.i in REAL for given in node.attribute) for node in readers
-    )
+    """Whole numbers, such as pixels or a mask, that count: everything but places in a table, however they are moved about."""
+    waiting, seen = [name], set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        for node in (node for node in nodes if name in node.input):
+            where = PLACES.get(node.op_type, len(node.input))
+            if where < len(node.input) and node.input[where] == name:
+                return False
+            if node.op_type in MOVES:
+                waiting += [output for output in node.output if output not in seen]
+    return len(seen) > 1 or any(name in node.input for node in nodes)
 
 
 def shown(dims: Sequence[Any], batch: int) -> str:

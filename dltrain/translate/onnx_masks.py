@@ -11,11 +11,12 @@ from dltrain.tensor import Shape
 from dltrain.translate.onnx_fold import At
 from dltrain.translate.onnx_formulas import ENDLESS, LARGEST, blob, constant, extended, node, scaled, several, shifted, two
 from dltrain.translate.onnx_graph import Blob, Differs, Graph, frozen
+from dltrain.translate.onnx_kinds import REAL, SMALL, TRUTH, WHOLE
 from dltrain.translate.onnx_moves import embedded, squeeze, tile
 
-REALS = (1, 10, 11, 16)  # TensorProto.DataType of real numbers
-TRUTH = 9
 MIRRORED = {"Greater": "Less", "Less": "Greater", "GreaterOrEqual": "LessOrEqual", "LessOrEqual": "GreaterOrEqual"}
+COMPARED = {"Equal": np.equal, "Greater": np.greater, "Less": np.less, "GreaterOrEqual": np.greater_equal,
+            "LessOrEqual": np.less_equal}  # fmt: skip
 
 
 # --- true or not ---
@@ -31,6 +32,8 @@ def compared(net: Graph, at: At, a: Any, b: Any) -> Blob:
     op = at["op"]
     if not isinstance(a, Blob):
         a, b, op = b, a, MIRRORED[op]
+    if (known := looked_up(net, op, a, b)) is not None:
+        return known
     if op in ("GreaterOrEqual", "LessOrEqual"):
         other: Blob = compared(net, at | {"op": "Less" if op == "GreaterOrEqual" else "Greater"}, a, b)
         return opposite(net, other)
@@ -41,6 +44,20 @@ def compared(net: Graph, at: At, a: Any, b: Any) -> Blob:
     else:
         a = difference(net, at, a, b)
     return true(net, net("Threshold", net("Power", blob(a), scale=sign) if sign < 0 else blob(a), threshold=sign * level))
+
+
+def looked_up(net: Graph, op: str, x: Blob, level: Any) -> Blob | None:
+    """A number against what says places in a table whose rows are known: what is true of each place is a table, too."""
+    if isinstance(level, Blob) or x.shape.dtype != "index" or np.size(level) != 1 or np.ndim(level) > x.ndim:
+        return None
+    source = x
+    while source.part is not None and isinstance(source.part.bottoms[0], Blob) and source.part.bottoms[0].shape.dtype == "index":
+        source = source.part.bottoms[0]
+    rows = net.classes.get(source.name) if source.part is None else None
+    if rows is None:
+        return None
+    table = COMPARED[op](np.arange(rows), np.reshape(level, ())).astype(np.float32)
+    return true(net, net.reshape(frozen(embedded(net, table[:, None], x, [1])), list(x.shape[1:]), x.batch))
 
 
 def difference(net: Graph, at: At, a: Any, b: Any) -> Blob:
@@ -58,6 +75,8 @@ def equal(net: Graph, at: At, a: Any, b: Any) -> Blob:
         places = squeeze(net, {}, a, np.array([-1]))
         if np.array_equal(classes, np.arange(classes.size)):  # a place each, as one_hot is written
             return true(net, embedded(net, np.eye(classes.size), places, [classes.size]))
+    if (known := looked_up(net, "Equal", a, b)) is not None:
+        return known
     return opposite(net, net("Threshold", net("AbsVal", difference(net, at, a, b))))
 
 
@@ -91,14 +110,19 @@ def sign(net: Graph, at: At, x: Any) -> Blob:
 
 @node("Cast", "CastLike")
 def cast(net: Graph, at: At, x: Any, like: Any = None) -> Blob:
-    """Between real numbers nothing happens; to truth, what is not 0 becomes 1."""
-    real = at.get("to", 1) in REALS if like is None else not isinstance(like, Blob) or like.shape.dtype == "float"
+    """Between real numbers nothing happens, nor between whole ones; to truth, what is not 0 becomes 1."""
+    given, to = (*at.get("kinds", [None]), None)[0], at.get("makes")
     if blob(x).part in net.truths:
         return x  # type: ignore[no-any-return]
-    if at.get("to") == TRUTH and x.shape.dtype == "float":
+    if to == TRUTH and x.shape.dtype == "float":
         return true(net, net("Threshold", net("AbsVal", x)))
-    if real != (x.shape.dtype == "float"):
-        raise Differs("real numbers to whole ones" if not real else "whole numbers to real ones")
+    if to == SMALL and x.shape.dtype == "float":
+        raise Differs("to whole numbers of 8 or 16 bits, of which larger ones go around")
+    if to in (WHOLE, SMALL) and (given in (WHOLE, SMALL) or x.shape.dtype == "index"):
+        return x  # type: ignore[no-any-return]
+    if to != REAL or x.shape.dtype != "float":
+        which = "whole numbers" if x.shape.dtype == "index" else "real numbers"
+        raise Differs(f"{which} to {'real ones' if to == REAL else 'whole ones' if to == WHOLE else 'another kind'}")
     return x  # type: ignore[no-any-return]
 
 

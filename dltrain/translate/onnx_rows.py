@@ -16,7 +16,7 @@ from dltrain.tensor import Shape
 from dltrain.translate.onnx_fold import At, axes_of, ints
 from dltrain.translate.onnx_formulas import constant, shifted
 from dltrain.translate.onnx_graph import BATCH, Blob, Differs, Graph
-from dltrain.translate.onnx_sums import linear
+from dltrain.translate.onnx_sums import REDUCED, linear
 
 Node = Callable[..., Any]
 ONE_BY_ONE = (
@@ -25,7 +25,11 @@ ONE_BY_ONE = (
     "CastLike", "Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Where", "MatMul", "Greater", "Less", "GreaterOrEqual",
     "LessOrEqual", "Equal", "And", "Or", "Not",
 )  # fmt: skip
-ALONG = {"Softmax": -1, "LogSoftmax": -1, "LayerNormalization": -1, "Concat": 1, "Split": 0}  # with the default of their `axis`
+ALONG = {  # with the default of their `axis`
+    "Softmax": -1, "LogSoftmax": -1, "LayerNormalization": -1, "Concat": 1, "Split": 0, "Gather": 0, "ArgMax": 0, "ArgMin": 0,
+}  # fmt: skip
+SEVERAL = {"Slice": 3, **dict.fromkeys(REDUCED, 1)}  # and their input of axes
+ALONE = (*SEVERAL, "Split", "Gather")  # their other inputs are sizes and places
 
 
 def apart(x: Blob) -> Blob:
@@ -92,7 +96,7 @@ def shared(net: Graph, sizes: list[int], axis: int, before: int, behind: int) ->
 def over_rows(net: Graph, at: At, node: Node, inputs: list[Any]) -> Any:
     """What an operator makes of inputs one of which has its batch beside other axes; Differs where that cannot be said."""
     x = next(x for x in inputs if isinstance(x, Blob) and any(x.beside))
-    op, rank = at["op"], len(x.sizes)
+    op = at["op"]
     if op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze"):
         return reshaped(net, x, wanted(at, x, inputs[1:]))
     if op == "Transpose":
@@ -101,33 +105,56 @@ def over_rows(net: Graph, at: At, node: Node, inputs: list[Any]) -> Any:
         if inputs[0] is not x:
             raise Differs("a product of a constant and samples that share an axis with others")
         return gemm(net, at, x, *inputs[1:])
-    if op not in ONE_BY_ONE and op not in ALONG:
+    if op in SEVERAL:
+        at, inputs = several(x, at, inputs)
+    elif op in ALONG and (op != "Gather" or inputs[0] is x):
+        at = at | {"axis": along(x, at)}
+    elif op not in (*ONE_BY_ONE, "Gather"):
         raise Differs(f"reads samples that share an axis with others: {' x '.join(shown(x))}")
-    if op in ALONG:
-        axis = at.get("axis", ALONG[op])
-        behind = axis - rank if axis >= 0 else axis  # from the end
-        if not -rank <= behind < 0 or behind + rank == place(x):
-            raise Differs(f"works along axis {axis}, which has the batch: samples do not meet in a net of ours")
-        more = sum(x.beside) if behind + rank < place(x) else 0
-        at = at | {"axis": behind - more}
-        if op == "LayerNormalization" and more:
-            raise Differs(f"from axis {axis} on, the batch among them")
-        if op in ("Softmax", "LogSoftmax") and at["opset"] < 13 and behind != -1:
-            raise Differs(f"before opset 13 over all axes from {axis} on")
     return again(net, at, node, x, inputs)
+
+
+def ours(x: Blob, axis: int) -> int:
+    """An axis of the file's tensor among those that are apart."""
+    chosen = axis + len(x.sizes) if axis < 0 else axis
+    if not 0 <= chosen < len(x.sizes):
+        raise Differs(f"axis {axis} of a tensor with {len(x.sizes)} axes")
+    if chosen == place(x):
+        raise Differs(f"works along axis {axis}, which has the batch: samples do not meet in a net of ours")
+    return chosen + sum(x.beside) * (chosen > place(x))
+
+
+def along(x: Blob, at: At) -> int:
+    """The axis of an operator as it is apart; some work over all axes from one on."""
+    said = at.get("axis", 1 if "Softmax" in at["op"] and at["opset"] < 13 else ALONG[at["op"]])
+    to_the_end = at["op"] == "LayerNormalization" or ("Softmax" in at["op"] and at["opset"] < 13)
+    if to_the_end and -len(x.sizes) <= said < len(x.sizes) and said % len(x.sizes) <= place(x):
+        raise Differs(f"from axis {said} on, the batch among them")
+    return ours(x, said)
+
+
+def several(x: Blob, at: At, inputs: list[Any]) -> tuple[At, list[Any]]:
+    """The attributes and inputs of an operator over several axes, with these as they are apart."""
+    where, rest = SEVERAL[at["op"]], {key: value for key, value in at.items() if key not in ("axes", "starts", "ends")}
+    if at["op"] == "Slice" and len(inputs) == 1:  # before opset 10
+        inputs = [*inputs, *(np.array(at[key], np.int64) for key in ("starts", "ends"))]
+    given = np.array(at["axes"], np.int64) if "axes" in at else inputs[where] if len(inputs) > where else None
+    if given is None and at["op"] == "Slice":
+        given = np.arange(constant(inputs[1], "where it cuts").size)
+    if given is None or (where == 1 and not np.size(constant(given, "its axes"))):
+        given = np.arange(0 if at.get("noop_with_empty_axes") else len(x.sizes))
+    axes = np.array([ours(x, axis) for axis in ints(constant(given, "its axes"))], np.int64)
+    inputs = [*inputs, *[None] * (where + 1 - len(inputs))]
+    return rest, [*inputs[:where], axes, *inputs[where + 1 :]]
 
 
 def again(net: Graph, at: At, node: Node, x: Blob, inputs: list[Any]) -> Any:
     """The operator over axes that are apart; its outputs with them together."""
-    given = [alike(value, x) for value in inputs]
+    given = [apart(x) if value is x else value if at["op"] in ALONE else alike(value, x) for value in inputs]
     made = node(net, at, *given)
 
     def seen(y: Any) -> Any:
-        if not isinstance(y, Blob):
-            return y
-        if y.batch != x.batch or y.ndim != x.ndim:
-            raise Differs(f"makes {Shape(y.shape[1:])} of samples that share an axis with others")
-        return together(y, x.beside)
+        return together(y, x.beside) if isinstance(y, Blob) else y
 
     return [seen(y) for y in made] if isinstance(made, list) else seen(made)
 
@@ -142,9 +169,19 @@ def alike(value: Any, x: Blob) -> Any:
     behind = len(x.sizes) - place(x)
     if array is None or array.ndim < behind:
         return array
-    if array.shape[array.ndim - behind] != 1:
-        raise Differs(f"a constant of {Shape(array.shape)} has something of its own for every sample")
-    return np.expand_dims(array, tuple(range(array.ndim - behind, array.ndim - behind + sum(x.beside))))
+    axis = array.ndim - behind
+    low, high = place(x) + 1, place(x) + 1 + sum(x.beside)  # of ours, without the batch
+    each = list(x.shape[low:high])
+    each.insert(x.beside[0], -1)
+    if array.shape[axis] == 1:
+        each = [1] * len(each)
+    elif array.shape[axis] % prod(x.shape[low:high]):
+        raise Differs(f"a constant of {Shape(array.shape)} beside samples that share an axis: {' x '.join(shown(x))}")
+    array = array.reshape(*array.shape[:axis], *each, *array.shape[axis + 1 :])
+    once = np.take(array, [0], axis + x.beside[0])
+    if (array != once).any():
+        raise Differs(f"a constant of {Shape(np.shape(value))} has something of its own for every sample")
+    return once
 
 
 def shown(x: Blob) -> list[str]:

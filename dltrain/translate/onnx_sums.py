@@ -47,7 +47,8 @@ def gemm(net: Graph, at: At, a: Any, b: Any, c: Any = None) -> Blob:
 def matmul(net: Graph, at: At, a: Any, b: Any) -> Blob:
     if isinstance(a, Blob) and isinstance(b, Blob):
         if a.batch != b.batch or a.batch > min(a.ndim, b.ndim) - 3 or a.ndim != b.ndim:
-            raise Differs(f"a product of blobs of {Shape(a.shape[1:])} and {Shape(b.shape[1:])} a sample")
+            words = f"a product of blobs of {Shape(a.shape[1:])} and {Shape(b.shape[1:])} a sample"
+            raise Differs(f"{words}, whose batch is not one of the axes before their matrices, the same of both")
         return net("MatMul", blob(a), blob(b))
     if isinstance(a, Blob):
         return linear(net, blob(a), constant(b, "its second input"))

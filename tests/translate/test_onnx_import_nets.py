@@ -165,14 +165,15 @@ def test_rows_of_all_samples_as_an_output_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("nodes", "words"), [
-    ([node("Reshape", "x to", "a"), node("ReduceSum", "a zero", "y")], r"ReduceSum, once .y.: reads samples that share an axis .*: 5 N x 4"),
+    ([node("Reshape", "x to", "a"), node("ReduceSum", "a zero", "y")], "ReduceSum, once .y.: works along axis 0, which has the batch"),
+    ([node("Reshape", "x to", "a"), node("CumSum", "a one", "y")], r"CumSum, once .y.: reads samples that share an axis .*: 5 N x 4"),
     ([node("Reshape", "x to", "a"), node("Softmax", "a", "y", axis=0)], "Softmax, once .y.: works along axis 0, which has the batch"),
     ([node("Reshape", "x to", "a"), node("Add", "a x", "y")], "Add, once .y.: the batches of its inputs do not meet"),
     ([node("Reshape", "x to", "a"), node("Add", "a rows", "y")], "Add, once .y.: a constant of 10 x 1 has something of its own for every sample"),
     ([node("Reshape", "x to", "a"), node("Gemm", "m a", "y")], "Gemm, once .y.: a product of a constant and samples"),
 ])  # fmt: skip
 def test_what_would_mix_them_is_refused(tmp_path: Path, nodes: list[Any], words: str) -> None:
-    made = model(nodes, {"x": ("n", 5, 4)}, ["y"], to=ints(-1, 4), zero=ints(0), rows=w(10, 1), m=w(2, 10))
+    made = model(nodes, {"x": ("n", 5, 4)}, ["y"], to=ints(-1, 4), zero=ints(0), one=ints(1), rows=w(10, 1), m=w(2, 10))
     with pytest.raises(DataError, match=words):
         imported(saved(made, tmp_path))
 
