@@ -27,17 +27,20 @@ def cli() -> None:
     help="PyTorch eager or compiled, JAX; eager where none is given.",
 )  # fmt: skip
 @click.option("--threads", default=0, help="Threads for everybody; 0: one a core.")
-@click.option("--rounds", default=15, show_default=True, help="How often the sides take turns.")
+@click.option("--rounds", default=5, show_default=True, help="How often the sides take turns.")
+@click.option("--launches", default=3, show_default=True, help="How often all of them are launched anew.")
 @click.option("--phase", type=click.Choice(["train", "test"]), default="train", show_default=True, help="test: inference.")
 @click.option("--json", "file", type=click.Path(dir_okay=False), help="Also write all times here.")
-def cpu(names: tuple[str, ...], peers: tuple[str, ...], threads: int, rounds: int, phase: str, file: str | None) -> None:
+def cpu(
+    names: tuple[str, ...], peers: tuple[str, ...], threads: int, rounds: int, launches: int, phase: str, file: str | None
+) -> None:
     """A training step (forward, backward, SGD with momentum and decay), or a forward pass with its loss; data in memory.
 
-    Times are of steps after the first twenty, so compiling is not in them.  Memory is the most that a side has taken beyond
-    what it took when its library was imported.
+    Times are of steps after the first twenty (or 10 s of them), so compiling is not in them.  Memory is the most that a side
+    has taken beyond what it took when its library was imported.
     """
     sides = ("ours", *(peers or ("eager",)))
-    results = [race(name, sides, threads, rounds, phase=phase) for name in names or tuple(NETS)]
+    results = [race(name, sides, threads, rounds, phase=phase, launches=launches) for name in names or tuple(NETS)]
     click.echo(table(results))
     if file:
         Path(file).write_text(json.dumps(results, indent=2) + "\n")

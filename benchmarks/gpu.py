@@ -29,7 +29,7 @@ from benchmarks.gpu_nets import LIMITS, NETS
 from dltrain.ops import cache
 
 ROOT = Path(__file__).parent.parent
-PRECISIONS = ("tf32", "fp32")
+PRECISIONS = ("tf32", "bf16", "fp32")
 WORKERS = 6  # processes that test
 SUSPECTS = 3  # tests that failed and are run again under the sanitizer
 MOST = {"ours": 150}  # seconds; we try the ways to do each product, the first time

@@ -8,7 +8,9 @@ from typing import Any
 
 from benchmarks.nets import alexnet, lenet
 
-LIMITS = "limits: the sum over the kernels of max(FLOP / rate, bytes / 4.3 TB/s, 1.5 us); TF32 400, strict fp32 55 TFLOP/s"
+LIMITS = (
+    "limits: the sum over the kernels of max(FLOP / rate, bytes / 4.3 TB/s, 1.5 us); bf16 788, TF32 400, strict fp32 55 TFLOP/s"
+)
 
 
 def words(hidden: int, steps: int, batch: int) -> str:
@@ -157,16 +159,16 @@ def lstm(hidden: int) -> Callable[[Any], Any]:
 ALL = ("eager", "captured", "compile", "reduce-overhead")
 NETS = {
     "lenet": GpuNet("LeNet, batch 64", "configs/lenet_mnist.yaml", lenet, (1, 28, 28), 64, 10, ("data.batch_size=64",),
-                    {"tf32": 0.028, "fp32": 0.034}, modes=ALL),
+                    {"bf16": 0.028, "tf32": 0.028, "fp32": 0.034}, modes=ALL),
     "alexnet": GpuNet("AlexNet, batch 256", "configs/alexnet.yaml", alexnet, (3, 227, 227), 256,
                       settings=("data.batch_size=256",),
-                      limits={"tf32": 4.1, "fp32": 20.7}),
+                      limits={"bf16": 2.24, "tf32": 4.1, "fp32": 20.7}),
     "vgg16": GpuNet("VGG-16, batch 64", "configs/vgg_d.yaml", vgg16, (3, 224, 224), 64, settings=("data.batch_size=64",),
-                    limits={"tf32": 17.8, "fp32": 112.0}),
+                    limits={"bf16": 9.4, "tf32": 17.8, "fp32": 112.0}),
     "googlenet": GpuNet("GoogLeNet with its heads, batch 256", "configs/googlenet.yaml", googlenet, (3, 224, 224), 256,
-                        settings=("data.batch_size=256",), limits={"tf32": 11.5, "fp32": 49.0}),
+                        settings=("data.batch_size=256",), limits={"bf16": 5.9, "tf32": 11.5, "fp32": 49.0}),
     "resnet50": GpuNet("ResNet-50, batch 64", "configs/resnet50.yaml", resnet50, (3, 224, 224), 64,
-                       settings=("data.batch_size=64",), limits={"tf32": 11.5, "fp32": 34.5}),
+                       settings=("data.batch_size=64",), limits={"bf16": 5.85, "tf32": 11.5, "fp32": 34.5}),
     "lstm": GpuNet("LSTM 2 x 650, 35 steps, batch 20", words(650, 35, 20), lstm(650), (35,), 20, 10000,
-                   limits={"tf32": 0.36}, words=True),
+                   limits={"bf16": 0.3, "tf32": 0.36}, words=True),
 }  # fmt: skip

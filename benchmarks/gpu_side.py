@@ -1,4 +1,4 @@
-"""One side of the GPU benchmark: python -m benchmarks.gpu_side ours|eager|captured|compile|reduce-overhead NET tf32|fp32
+"""One side of the GPU benchmark: python -m benchmarks.gpu_side ours|eager|captured|compile|reduce-overhead NET bf16|tf32|fp32
 
 Prints one line of JSON: milliseconds a step (the median of turns of about a third of a second), and what it ran on.
 """
@@ -35,8 +35,9 @@ def batches(net: GpuNet) -> tuple[Any, Any]:
 
 
 # --- ours ---
-def ours(net: GpuNet, precision: str) -> tuple[Step, Step, str]:
-    """The engine as the loop drives it: losses are read late, batches are picked from tables on the device."""
+def ours(net: GpuNet, precision: str) -> tuple[Step, Step, str, int]:
+    """The engine as the loop drives it: losses are read late, batches are picked from tables, small steps go several at once."""
+    from dltrain.bursts import at_once, steps
     from dltrain.launch import engine_of
     from dltrain.sketch import sketch
     from dltrain.tensor import Picked
@@ -54,23 +55,30 @@ def ours(net: GpuNet, precision: str) -> tuple[Step, Step, str]:
     rows = [np.arange(net.batch, dtype=np.int32) + number * net.batch for number in range(KEPT)]
     turn = iter(range(1 << 60))
 
-    def step() -> object:
+    def batch() -> dict[str, Any]:
         number = next(turn) % KEPT
-        return engine.step([{name: Picked(table, rows[number]) for name, table in tables.items()}], rates)
+        return {name: Picked(table, rows[number]) for name, table in tables.items()}
 
     def wait() -> None:
         engine.settle()
         engine.backend.wait()
 
-    return step, wait, engine.about()
+    for _ in range(3):
+        engine.step([batch()], rates)
+    many = at_once(engine)
+
+    def step() -> object:
+        return steps(engine, [batch() for _ in range(many)], [rates] * many)
+
+    return step, wait, f"{engine.about()}, {many} steps a graph", many
 
 
 # --- PyTorch ---
-def theirs(net: GpuNet, precision: str, mode: str) -> tuple[Step, Step, str]:
+def theirs(net: GpuNet, precision: str, mode: str) -> tuple[Step, Step, str, int]:
     import torch
 
     torch.backends.cudnn.benchmark = True
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
     torch.manual_seed(1)
     module = net.torch(torch.nn).cuda().train()
     x, label = (torch.from_numpy(array).cuda() for array in batches(net))
@@ -83,11 +91,12 @@ def theirs(net: GpuNet, precision: str, mode: str) -> tuple[Step, Step, str]:
 
     def learn(x: Any, label: Any) -> None:
         optimizer.zero_grad(set_to_none=False)
-        outs = forward(x)
-        loss = torch.nn.functional.cross_entropy
-        total = loss(outs, label) if not isinstance(outs, tuple) else sum(
-            weight * loss(out, label) for out, weight in zip(outs, (1.0, 0.3, 0.3), strict=True)
-        )  # fmt: skip
+        with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16", cache_enabled=mode != "captured"):
+            outs = forward(x)
+            loss = torch.nn.functional.cross_entropy
+            total = loss(outs, label) if not isinstance(outs, tuple) else sum(
+                weight * loss(out, label) for out, weight in zip(outs, (1.0, 0.3, 0.3), strict=True)
+            )  # fmt: skip
         total.backward()
         optimizer.step()
 
@@ -96,7 +105,7 @@ def theirs(net: GpuNet, precision: str, mode: str) -> tuple[Step, Step, str]:
         learn(xs[number], labels[number])
 
     chosen = captured(torch, learn, xs, labels) if mode == "captured" else step
-    return chosen, torch.cuda.synchronize, f"torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
+    return chosen, torch.cuda.synchronize, f"torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}", 1
 
 
 def captured(torch: Any, learn: Callable[[Any, Any], None], xs: Any, labels: Any) -> Step:
@@ -122,7 +131,8 @@ def captured(torch: Any, learn: Callable[[Any, Any], None], xs: Any, labels: Any
 
 
 # --- the clock ---
-def measure(step: Step, wait: Step) -> dict[str, float]:
+def measure(step: Step, wait: Step, many: int = 1) -> dict[str, float]:
+    """Milliseconds a training step, of which each call does `many`."""
     for _ in range(10):
         step()
     wait()
@@ -137,14 +147,14 @@ def measure(step: Step, wait: Step) -> dict[str, float]:
         for _ in range(count):
             step()
         wait()
-        turns.append((time.perf_counter() - began) / count * 1e3)
-    return {"ms": statistics.median(turns), "least_ms": min(turns), "most_ms": max(turns), "steps": count * TURNS}
+        turns.append((time.perf_counter() - began) / count / many * 1e3)
+    return {"ms": statistics.median(turns), "least_ms": min(turns), "most_ms": max(turns), "steps": count * many * TURNS}
 
 
 def main(side: str, name: str, precision: str) -> None:
     net = NETS[name]
-    step, wait, about = ours(net, precision) if side == "ours" else theirs(net, precision, side)
-    print(json.dumps(measure(step, wait) | {"about": about}), flush=True)
+    step, wait, about, many = ours(net, precision) if side == "ours" else theirs(net, precision, side)
+    print(json.dumps(measure(step, wait, many) | {"about": about}), flush=True)
 
 
 if __name__ == "__main__":

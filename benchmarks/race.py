@@ -28,12 +28,35 @@ def race(
     module: str = "benchmarks.runner",
     turn: float = TURN,
     phase: str = "",
+    launches: int = 1,
 ) -> dict[str, Any]:
     """Medians and quartiles of each side, in milliseconds a step.  `module` runs a side; `turn` is in seconds.
 
+    A process may be a third slower than another of the same side, all its life, by where its memory happens to lie: all are
+    launched anew several times, and the median is that of their medians.
     A side that cannot run here says why, and is left out.  With a phase (train, test) each also tells its memory at the end.
     """
     threads = threads or len(os.sched_getaffinity(0))
+    heats = [heat(name, sides, threads, rounds, module, turn, phase) for _ in range(launches)]
+    left_out = {side: why for each in heats for side, why in each.pop("left_out").items()}
+    made = {side: joined([each[side] for each in heats]) for side in sides if side not in left_out}
+    return {"net": name, "phase": phase, "threads": threads, "machine": machine(), "date": time.strftime("%Y-%m-%d"),
+            "launches": launches, "sides": made, "left_out": left_out}  # fmt: skip
+
+
+def joined(heats: list[dict[str, Any]]) -> dict[str, Any]:
+    """One side in all its launches."""
+    medians = [each["median_ms"] for each in heats]
+    low, high = ([each["quartiles_ms"][end] for each in heats] for end in (0, 1))
+    return {
+        **heats[0], "median_ms": statistics.median(medians), "launches_ms": medians,
+        "quartiles_ms": [statistics.median(low), statistics.median(high)], "least_ms": min(each["least_ms"] for each in heats),
+        "turns_ms": [turn for each in heats for turn in each["turns_ms"]], "steps": sum(each["steps"] for each in heats),
+    }  # fmt: skip
+
+
+def heat(name: str, sides: tuple[str, ...], threads: int, rounds: int, module: str, turn: float, phase: str) -> dict[str, Any]:
+    """Each side launched once: what it has made, by side, and why some are left out."""
     runners = {side: start(side, name, threads, module, phase) for side in sides}
     heads = {side: json.loads(answer(runner)) for side, runner in runners.items()}
     left_out = {side: head["left_out"] for side, head in heads.items() if "left_out" in head}
@@ -48,8 +71,7 @@ def race(
             times[side] += made
             turns[side].append(statistics.median(made) * 1e3)
     made = {side: summary(times[side], turns[side]) | heads[side] | ending(runner, phase) for side, runner in runners.items()}
-    return {"net": name, "phase": phase, "threads": threads, "machine": machine(), "date": time.strftime("%Y-%m-%d"),
-            "sides": made, "left_out": left_out}  # fmt: skip
+    return {**made, "left_out": left_out}
 
 
 def ending(runner: subprocess.Popen[str], phase: str) -> dict[str, Any]:
@@ -108,7 +130,7 @@ def machine() -> str:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """A row a net and a side; the ratio is the peer's median over ours, with the range over the turns."""
+    """A row a net and a side; the ratio is the median over the launches of the peer's to ours, with the range over the turns."""
     heads = f"{'net':14s} {'side':8s} {'median':>10s} {'quartiles':>18s} {'least':>9s} {'ratio to ours':>22s} {'memory':>14s}"
     lines = [heads.rstrip()]
     for result in results:
@@ -116,7 +138,7 @@ def table(results: list[dict[str, Any]]) -> str:
         for side, made in result["sides"].items():
             low, high = made["quartiles_ms"]
             ratios = sorted(theirs / mine for theirs, mine in zip(made["turns_ms"], ours["turns_ms"], strict=True))
-            ratio = "" if side == "ours" else f"{made['median_ms'] / ours['median_ms']:.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
+            ratio = "" if side == "ours" else f"{ratio_of(made, ours):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
             known = made.get("memory_mib") is not None
             memory = f"{made['memory_mib']:.0f}, {made['process_mib']:.0f} MiB" if known else ""
             times = f"{made['median_ms']:7.2f} ms {low:7.2f} - {high:5.2f} ms {made['least_ms']:6.2f} ms"
@@ -133,13 +155,17 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def ratio_of(made: dict[str, Any], ours: dict[str, Any]) -> float:
+    return statistics.median(theirs / mine for theirs, mine in zip(made["launches_ms"], ours["launches_ms"], strict=True))
+
+
 def means(results: list[dict[str, Any]]) -> list[str]:
     """Of each peer the geometric mean of its ratios to ours, and the least."""
     ratios: dict[str, list[float]] = {}
     for result in results:
-        ours = result["sides"]["ours"]["median_ms"]
+        ours = result["sides"]["ours"]
         for side, made in result["sides"].items():
-            ratios.setdefault(side, []).append(made["median_ms"] / ours)
+            ratios.setdefault(side, []).append(ratio_of(made, ours))
     found = {side: values for side, values in ratios.items() if side != "ours" and len(values) > 1}
     return [f"{side} to ours, {len(values)} nets: geometric mean {statistics.geometric_mean(values):.2f}, least {min(values):.2f}"
             for side, values in found.items()]  # fmt: skip

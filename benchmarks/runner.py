@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import jax_nets
 from benchmarks.nets import NETS, RATES, Bench
 
-WARM_UP = 20
+WARM_UP, PATIENCE = 20, 10.0  # steps that are not counted, fewer where they take more than so many seconds, but three at least
 
 
 class Side(NamedTuple):
@@ -160,14 +160,21 @@ def main(side: str, name: str, threads: int, phase: str) -> None:
     try:
         before, bench = imported(side, threads), NETS[name]
         made = SIDES[side](bench, threads, phase)
-        for _ in range(WARM_UP):
-            made.step()
+        warm_up(made.step)
     except Exception as error:
         if side not in ("compile", "jax"):  # the one needs a compiler, the other to be installed
             raise
         print(json.dumps({"left_out": f"{type(error).__name__}: {error}".partition("\n")[0][:200]}), flush=True)
         return
     serve(made, before)
+
+
+def warm_up(step: Callable[[], object]) -> None:
+    start = time.perf_counter()
+    for done in range(WARM_UP):
+        step()
+        if done > 1 and time.perf_counter() - start > PATIENCE:
+            return
 
 
 def serve(side: Side, before: float | None = None) -> None:

@@ -51,6 +51,7 @@ def line(name: str, curve: dict[str, Any]) -> str:
 def plot(curves: dict[str, Any], path: Path) -> None:
     """Time against size on logarithmic axes; dashed: the arithmetic, from the first size on."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     page = Figure((9, 3.4), layout="constrained")
     for at, grown in enumerate(("batch", "depth", "width")):
@@ -65,6 +66,9 @@ def plot(curves: dict[str, Any], path: Path) -> None:
         axes.set_ylabel("ms a step" if not at else "")
         axes.set_xticks(grows, [f"{grow:g}" for grow in grows], minor=False)
         axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=8)
     page.savefig(path)
 

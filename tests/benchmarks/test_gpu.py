@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_side
+from benchmarks.gpu_nets import NETS
 from tests.conftest import ROOT
 
 
@@ -38,6 +39,9 @@ def test_the_tests_are_collected_with_the_command(tmp_path: Path) -> None:
 def test_what_is_wanted_most_comes_first() -> None:
     jobs = gpu.jobs(())
     assert jobs[0] == ("lenet", "tf32", "ours") and len(jobs) == len(set(jobs))
+    assert {(name, "bf16", "ours") for name in NETS} <= set(jobs)
+    late = [precision == "fp32" and name != "lenet" for name, precision, side in jobs if side in ("ours", "eager", "captured")]
+    assert late == sorted(late) and any(late)
     compiled = [side in ("compile", "reduce-overhead") for _, _, side in jobs]
     assert compiled == sorted(compiled)
     assert {side for _, _, side in gpu.jobs(("alexnet",))} == {"ours", "eager", "captured", "compile"}
@@ -53,3 +57,25 @@ def test_the_table_tells_ratios_and_reasons(tmp_path: Path, monkeypatch: pytest.
     assert lenet == "| LeNet, batch 64 | tf32 | 0.056 | 0.350 | a / b |  | 0.084 | 1.50 | 0.028 | 50% |"
     assert vgg == "| VGG-16, batch 64 | fp32 | no time left |  |  |  |  |  | 112 |  |"
     assert json.loads((tmp_path / "results.json").read_text())["lenet tf32"] == made
+    gpu.write(tmp_path, {("vgg16", "bf16"): {"ours": {"ms": 18.8}, "eager": {"ms": 14.1}}})
+    assert (tmp_path / "table.md").read_text().splitlines()[2].endswith("| bf16 | 18.800 | 14.100 |  |  |  | 0.75 | 9.4 | 50% |")
+
+
+@pytest.mark.parametrize("many", [1, 16])
+def test_the_time_of_a_call_is_shared_by_its_steps(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """A clock that each call moves by two milliseconds, and each wait by none."""
+    clock, calls, waits = [0.0], [0], [0]
+
+    def step() -> None:
+        clock[0] += 0.002
+        calls[0] += 1
+
+    def wait() -> None:
+        waits[0] += 1
+
+    monkeypatch.setattr(gpu_side.time, "perf_counter", lambda: clock[0])
+    made = gpu_side.measure(step, wait, many)
+    turns = int(gpu_side.TURN / 0.002)
+    assert made["ms"] == pytest.approx(2 / many) and made["least_ms"] <= made["ms"] <= made["most_ms"]
+    assert calls[0] in (15 + gpu_side.TURNS * turns, 15 + gpu_side.TURNS * (turns - 1))
+    assert made["steps"] == (calls[0] - 15) * many and waits[0] == 2 + gpu_side.TURNS
