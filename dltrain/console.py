@@ -46,12 +46,12 @@ class Console:
             given: dict[str, Any] = {"total": total or None, "initial": iteration, "unit": "it", "ascii": plain}
             self.bar = tqdm(**given, file=sys.stderr, mininterval=0.1, dynamic_ncols=True)
 
-    def advance(self, words: str = "") -> None:
-        """One iteration done; `words` stand behind the bar."""
+    def advance(self, words: str = "", by: int = 1) -> None:
+        """Iterations done; `words` stand behind the bar."""
         if self.bar is not None:
             if words:
                 self.bar.set_postfix_str(words, refresh=False)
-            self.bar.update(1)
+            self.bar.update(by)
 
     def line(self, iteration: int, total: int, words: str) -> None:
         """Off a terminal: one plain line with the rate and the time left."""

@@ -36,8 +36,8 @@ def backend(device: str, threads: int = 0, precision: str = "fp32", graphs: bool
         device = "cpu" if auto_is_cpu() else "cuda"
     if device.startswith("cuda"):
         return cuda(device, precision, graphs)
-    if precision == "tf32":
-        raise ConfigError(f"engine.precision tf32 is one of GPUs; --device {device} has fp32 and strict")
+    if precision not in ("fp32", "strict"):
+        raise ConfigError(f"engine.precision {precision} is one of GPUs; --device {device} has fp32 and strict")
     if device == "reference":
         return Reference()
     from dltrain.ops.cpu import Cpu

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dltrain.averaged import Averaged
 from dltrain.errors import OutOfMemory
 from dltrain.graph import Demand, Graph
 from dltrain.late import Ring
@@ -16,23 +17,12 @@ from dltrain.ops.backend import Reference
 from dltrain.ops.signature import Call, Tracer
 from dltrain.plan import Plan, make_plan
 from dltrain.program import Pool, Program
+from dltrain.scaling import Scaling
 from dltrain.solver import AVERAGE, Solver
 from dltrain.tensor import Shape, Tensor
 
 Batch = dict[str, Any]  # field -> array of (N, …)
-
-
-class Averaged(Memory):
-    """A memory in which the averaged weights stand in for those that training moves."""
-
-    def __init__(self, of: Memory) -> None:
-        self.of, self.backend = of, of.backend
-
-    def raw(self, tensor: Tensor, plan: Plan | None) -> Any:
-        if plan is None or plan.storage(tensor) is not self.of.store.w:
-            return self.of.raw(tensor, plan)
-        start = plan.start(tensor)
-        return self.of.memory(self.of.handles[AVERAGE])[start : start + tensor.shape.count]
+SCALING = "scaling"  # where a snapshot has what only some precisions need
 
 
 class Engine:
@@ -52,13 +42,20 @@ class Engine:
         self.norm = Tensor("norm", Shape((1,), "double"), "scalar")
         self.norms = Tensor("norms", Shape((2, len(net.store.table())), "double"), "scalar")  # of each parameter that learns
         self.failed = Tensor("failed", Shape((1,), "index"), "scalar")
+        self.scaling = Scaling() if backend.scales else None
         self.step_count = 0  # forward passes in phase train: what random layers count by
         self.rings: dict[tuple[str, ...], Ring] = {}  # by the names of the losses, where these are read later
         self.told: dict[Tensor, float] = {}  # what was last written into each scalar
         self.graph: Graph | None = None
         self.plan: Plan | None = None
-        for state in net.store.states.values():
+        self.begin_states()
+
+    def begin_states(self) -> None:
+        """What is no parameter, as it is before the first step."""
+        for state in self.net.store.states.values():
             self.memory.memory(state.handle)[...] = state.init
+        for tensor, value in (self.scaling.first if self.scaling else {}).items():
+            self.memory.memory(tensor)[...] = value
 
     def initialise(self, seed: int) -> None:
         """First values of all parameters."""
@@ -77,12 +74,13 @@ class Engine:
         graph = self.net.graph(phase, (size,), phase)
         plan = self.plan_of(graph, update=True)
         flat = sum(handle.shape.count for handle in self.memory.handles.values()) * self.backend.float_size
-        if free and flat + plan.arena > free:
-            fits = max(0, int(size * (free - flat) / max(plan.arena, 1)))
+        fixed = flat + self.backend.margin
+        if free and fixed + plan.arena > free:
+            fits = max(0, int(size * (free - fixed) / max(plan.arena, 1)))
             way = f"a batch of about {fits} would fit" if fits else "not even one sample would fit"
             gib = 2.0**30
             raise OutOfMemory(
-                f"a step on {size} samples needs {(flat + plan.arena) / gib:.1f} GiB on {self.backend.name}, "
+                f"a step on {size} samples needs {(fixed + plan.arena) / gib:.1f} GiB on {self.backend.name}, "
                 f"{free / gib:.1f} GiB are free; {way}: set data.batch_size (iter_size keeps the mathematics)"
             )
 
@@ -95,7 +93,11 @@ class Engine:
             flat = {**self.memory.handles, **self.rates, "norm": self.norm, "norms": self.norms, "failed": self.failed}
             segments = np.array(self.net.store.table(), np.float64)
             losses = tuple(graph.losses.values())
+            if self.scaling is not None:
+                self.scaling.before(tracer, self.net.store.g, self.failed)
             self.solver.emit(tracer, flat, losses, segments, self.rows())
+            if self.scaling is not None:
+                self.scaling.behind(tracer, self.failed)
             if self.backend.late:
                 self.ring(graph).emit(tracer, losses, self.failed)
         return calls
@@ -108,7 +110,8 @@ class Engine:
     def plan_of(self, graph: Graph, update: bool = False, fast: bool = True) -> Plan:
         extra = self.update_calls(graph) if update and graph.cut is None else []
         pinned = len(graph.calls) if graph.cut is not None else graph.done
-        return make_plan(graph.calls + extra, self.backend, graph.keep, self.ran(graph), pinned, fast)
+        calls = graph.calls if self.scaling is None else self.scaling.magnify(graph.calls, graph.prices)
+        return make_plan(calls + extra, self.backend, graph.keep, self.ran(graph), pinned, fast)
 
     def ran(self, graph: Graph) -> int:
         """How many calls the graph before the last cut has run."""
@@ -227,7 +230,7 @@ class Engine:
 
     # --- what is saved ---
     def state_arrays(self) -> dict[str, Any]:
-        """Everything that a step changes, as logical arrays: data/, slots/ and states/.
+        """Everything that a step changes, as logical arrays: data/, slots/, states/, and scaling/ in fp16.
 
         data/ are the weights that are tested; where that is the average, those that training moves are slots/moving.
         """
@@ -239,6 +242,8 @@ class Engine:
             f"{path}/{part.layer}/{part.role}": self.memory.slot(slot, part) for path, slot in names.items() for part in parts
         }
         made |= {f"states/{name}": self.memory.logical(state.handle) for name, state in self.net.store.states.items()}
+        if self.scaling is not None:
+            made |= {f"{SCALING}/{tensor.name}": self.memory.logical(tensor) for tensor in self.scaling.first}
         return made
 
     def forget(self, split: str) -> None:
@@ -257,8 +262,7 @@ class Engine:
         self.memory.memory(self.failed)[...] = 0
         for ring in self.rings.values():
             ring.reset()
-        for state in self.net.store.states.values():
-            self.memory.memory(state.handle)[...] = state.init
+        self.begin_states()
 
     # --- what it runs on ---
     def environment(self) -> dict[str, Any]:

@@ -127,6 +127,11 @@ class Span:
         length = self.length(per_epoch)
         return iteration // length > (iteration - 1) // length
 
+    def next(self, iteration: int, per_epoch: Fraction) -> int:
+        """The first iteration after this one that it is due at."""
+        length = self.length(per_epoch)
+        return max(iteration + 1, ceil((iteration // length + 1) * length))
+
 
 def span(value: Any) -> Any:
     """500, "5 epochs" or "20 min" as a Span."""

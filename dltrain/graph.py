@@ -35,6 +35,7 @@ class Graph:
     scalars: dict[str, Tensor] = field(default_factory=dict)  # filled before each run: step, loss weights
     values: dict[str, float] = field(default_factory=dict)  # what they are filled with, where that is constant
     losses: dict[str, Tensor] = field(default_factory=dict)
+    prices: list[Tensor] = field(default_factory=list)  # what the objective asks of its shares
     tallies: dict[str, tuple[Layer, Tensor]] = field(default_factory=dict)
     layers: dict[str, Layer] = field(default_factory=dict)
     cut: Tensor | None = None
@@ -260,10 +261,12 @@ class Builder:
     def price(self, line: Line, top: Blob) -> Tensor:
         """What the objective asks of a top: the loss weight, for each element."""
         if line.layer.kind == "loss":
-            return self.graph.scalar(f"loss_weight {line.name}", line.weight)
-        made = Tensor(f"{line.name}.loss_weight", top.shape)
-        self.tracer.layer, self.tracer.way = line.name, "backward"
-        self.tracer.fill(made, line.weight)
+            made = self.graph.scalar(f"loss_weight {line.name}", line.weight)
+        else:
+            made = Tensor(f"{line.name}.loss_weight", top.shape)
+            self.tracer.layer, self.tracer.way = line.name, "backward"
+            self.tracer.fill(made, line.weight)
+        self.graph.prices.append(made)
         return made
 
     def joined(self, blob: Blob, parts: list[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import Any, Protocol
@@ -30,12 +30,24 @@ class Sitting:
     def __init__(self, config: Config, engine: Engine, run: Run, progress: Progress, console: Console) -> None:
         self.config, self.engine, self.run, self.progress, self.console = config, engine, run, progress, console
         self.feed = config.feed
-        self.train_batch: Callable[[int], dict[str, Any]] = config.feed.train_batch
+        self.train_batches: Callable[[int, int], list[dict[str, Any]]] = self.from_feed
         self.horizon = replace(config.horizon, history=progress.history, higher=config.net.scores())
         self.began = time.monotonic() - progress.seconds
         self.saved_at = -1
         self.tested_at = -1
         self.unread: list[Mapping[str, float]] = []  # losses of steps that have not been looked at
+
+    def from_feed(self, first: int, count: int) -> list[dict[str, Any]]:
+        """Some batches of the endless stream."""
+        return [self.feed.train_batch(number) for number in range(first, first + count)]
+
+    @property
+    def until_due(self) -> int:
+        """How many iterations there are up to the next that something is due after."""
+        loop, now, per_epoch = self.config.loop, self.progress.iteration, self.horizon.per_epoch
+        spans = [spec.interval for spec in (loop.display, loop.test, loop.snapshot) if spec is not None]
+        ends = [span.next(now, per_epoch) for span in spans if span.unit != "seconds"]
+        return max(1, min([*ends, self.horizon.max_iter or now + LOOKS], default=now + 1) - now)
 
     def settle(self) -> None:
         """Adds up the losses that have not been looked at; stops a run that has failed."""
@@ -64,9 +76,9 @@ class Sitting:
 
 
 class Hook(Protocol):
-    """Called after each update with the losses of that iteration; sets progress.reason to end the run."""
+    """Called after an update, or after several at once, with the losses of each; sets progress.reason to end the run."""
 
-    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None: ...
+    def __call__(self, sitting: Sitting, losses: Sequence[Mapping[str, float]], lr: float) -> None: ...
 
 
 def stop_if_failed(sitting: Sitting) -> None:
@@ -84,8 +96,9 @@ def stop_if_failed(sitting: Sitting) -> None:
 class Guard:
     """Looks whether a step has failed: at once where that is known at once, else now and then."""
 
-    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
-        if not sitting.engine.is_late or sitting.progress.iteration % LOOKS == 0:
+    def __call__(self, sitting: Sitting, losses: Sequence[Mapping[str, float]], lr: float) -> None:
+        now = sitting.progress.iteration
+        if not sitting.engine.is_late or now // LOOKS > (now - len(losses)) // LOOKS:
             stop_if_failed(sitting)
 
 
@@ -98,10 +111,10 @@ class Display:
     def __init__(self) -> None:
         self.last, self.waited, self.skipped = time.monotonic(), 0.0, 0
 
-    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Sequence[Mapping[str, float]], lr: float) -> None:
         self.tell_skipped(sitting)
         progress, spec = sitting.progress, sitting.config.loop.display
-        sitting.unread.append(losses)
+        sitting.unread += losses
         if not sitting.engine.is_late or len(sitting.unread) >= LOOKS:
             sitting.settle()
         words = ""
@@ -112,7 +125,7 @@ class Display:
             sitting.row(lr=lr, train__loss=mean)
             words = f"epoch {sitting.epoch:.2f}  loss {mean:.4f}  lr {lr:.3g}{self.data(sitting)}"
             sitting.console.line(progress.iteration, sitting.horizon.max_iter, words)
-        sitting.console.advance(words)
+        sitting.console.advance(words, len(losses))
 
     def data(self, sitting: Sitting) -> str:
         """How much of the time since the last display was spent waiting for data, in words."""
@@ -140,7 +153,7 @@ def total(engine: Engine, losses: Mapping[str, float]) -> float:
 class Test:
     """Scores the watched split; keeps the best weights; tells early stopping."""
 
-    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Sequence[Mapping[str, float]], lr: float) -> None:
         spec = sitting.config.loop.test
         if spec is not None and spec.interval.due(sitting.progress.iteration, sitting.horizon.per_epoch):
             self.test(sitting)
@@ -174,7 +187,7 @@ class Snapshots:
     def __init__(self) -> None:
         self.last = time.monotonic()
 
-    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Sequence[Mapping[str, float]], lr: float) -> None:
         spec = sitting.config.loop.snapshot
         if spec is None:
             return
@@ -217,7 +230,7 @@ class Ends:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def __call__(self, sitting: Sitting, losses: Mapping[str, float], lr: float) -> None:
+    def __call__(self, sitting: Sitting, losses: Sequence[Mapping[str, float]], lr: float) -> None:
         progress, loop = sitting.progress, sitting.config.loop
         if self.signal is not None and progress.reason is None:
             progress.reason = "signal"

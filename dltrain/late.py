@@ -53,6 +53,11 @@ class Ring:
     def emit(self, ops: Tracer, losses: tuple[Tensor, ...], failed: Tensor) -> None:
         ops.keep_losses(losses, failed, self.table, self.at)
 
+    def make_room(self, steps: int) -> None:
+        """Before so many steps are launched."""
+        if len(self.waiting) + steps >= ROWS:
+            self.settle()
+
     def taken(self) -> Losses:
         """After a step has been launched: what it will have lost.  The next one may be launched before anybody reads."""
         if len(self.waiting) == ROWS - 1:

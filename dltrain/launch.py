@@ -167,7 +167,7 @@ def go(sitting: Sitting) -> dict[str, Any]:
     """The loop with its hooks, the last test, the last snapshot, and the result."""
     console, run, progress = sitting.console, sitting.run, sitting.progress
     if sitting.engine.is_late and may_reside(sitting.feed, sitting.engine.backend.free_bytes()):
-        sitting.train_batch = Resident(sitting.feed).train_batch
+        sitting.train_batches = Resident(sitting.feed).train_batches
         console.note("data    the training samples are kept on the device")
     display, test, ends = Display(), Test(), Ends()
     console.begin(progress.iteration, sitting.horizon.max_iter)

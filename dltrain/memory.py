@@ -48,6 +48,7 @@ class Memory:
 
     def raw(self, tensor: Tensor, plan: Plan | None) -> Any:
         count, dtype = prod(tensor.shape), self.backend.dtype_of(tensor)
+        dtype = self.backend.short_type if plan and plan.is_short(tensor) else dtype
         extent = plan.extent(tensor) if plan else None
         if extent is not None:
             return self.bytes[extent[0] : extent[1]].view(dtype)

@@ -57,9 +57,10 @@ class Resident:
                  for at in range(0, len(rows), AT_ONCE)]  # fmt: skip
         self.tables: Arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def train_batch(self, number: int) -> dict[str, Any]:
-        """The batch `number` of the endless stream."""
+    def train_batches(self, first: int, count: int) -> list[dict[str, Any]]:
+        """Some batches of the endless stream."""
         size, (rank, of) = self.feed.batch_size("train"), self.feed.share
-        places = np.arange(number * size, (number + 1) * size)[rank * size // of : (rank + 1) * size // of]
-        rows, _ = self.feed.order.rows(places)
-        return {name: Picked(table, np.asarray(rows, np.int32)) for name, table in self.tables.items()}
+        places = np.arange(first * size, (first + count) * size).reshape(count, size)
+        rows, _ = self.feed.order.rows(places[:, rank * size // of : (rank + 1) * size // of].reshape(-1))
+        return [{name: Picked(table, each) for name, table in self.tables.items()}
+                for each in np.asarray(rows, np.int32).reshape(count, -1)]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from dltrain import snapshot
 from dltrain.config import Config
-from dltrain.engine import Engine
+from dltrain.engine import SCALING, Engine
 from dltrain.progress import Progress
 from dltrain.snapshot import Snapshot
 
@@ -48,6 +48,9 @@ def load(path: Path, made: Snapshot, engine: Engine, weights_only: bool = False)
         given = {name: array for name, array in made.arrays.items() if name.startswith(("data/", "states/"))}
     else:
         given = {name: array for name, array in made.arrays.items() if not name.startswith("transforms/")}
+        for other, names in ((given, wanted), (wanted, given)):  # another precision has another scaling, or none
+            for name in [name for name in other if name.startswith(f"{SCALING}/") and name not in names]:
+                del other[name]
     snapshot.fit(path, given, wanted)
     for name, array in wanted.items():
         array[...] = given[name]

@@ -210,7 +210,7 @@ class EngineKeys:
     """Where the run is computed, and how."""
 
     device: str = "auto"
-    precision: Literal["strict", "fp32", "tf32"] = "fp32"
+    precision: Literal["strict", "fp32", "tf32", "bf16", "fp16"] = "fp32"
     threads: Natural = 0  # 0: one a core
     deterministic: Literal[True] = True
     graph: bool = True  # false: on a GPU call by call, with a look for NaN after each

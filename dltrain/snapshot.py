@@ -3,6 +3,7 @@
 /data/LAYER/I            weights, as Caffe's .caffemodel.h5 has them ("/" in a name as %2F)
 /slots/SLOT/LAYER/I      what the solver remembers
 /states/NAME             what layers remember
+/scaling/NAME            of a run in fp16: the factor of its loss, and how long it has held
 /transforms/NUMBER/NAME  what was computed over the training split
 /run                     JSON: iteration, counters, history, config, environment
 attributes               dltrain (the format), digest (SHA-256 of it all)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from dltrain import config as configs
 from dltrain import late
+from dltrain.bursts import at_once, steps
 from dltrain.config import Config
 from dltrain.engine import Engine
 from dltrain.errors import Diverged, OutOfMemory
@@ -100,6 +102,63 @@ def test_snapshots_go_from_one_device_to_another(make: Make, config: Config) -> 
     assert np.abs(np.subtract(train(one, config, 5, 3), train(other, config, 5, 3))).max() < 1e-4
 
 
+# --- short numbers ---
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_run_in_short_numbers_learns_as_one_in_float32(make: Make, config: Config, precision: str) -> None:
+    cpu, cuda = make(Cpu(1)), make(Cuda(Emulator(), precision))
+    one, two = train(cpu, config, 40), train(cuda, config, 40)
+    assert np.abs(np.subtract(one, two)).max() < 0.01 * max(one)
+    plain, short = (
+        max(program.plan.arena for program in engine.programs.values()) for engine in (make_one_step(make, config), cuda)
+    )
+    assert short < 0.7 * plain
+    batch = next(config.feed.batches("val"))
+    for engine in (cpu, cuda):
+        engine.forward("test", batch, "val")
+    assert abs(float(cpu.tallies()["loss"][0]) - float(cuda.tallies()["loss"][0])) < 0.05 * float(cpu.tallies()["loss"][0])
+
+
+def make_one_step(make: Make, config: Config) -> Engine:
+    engine = make(Cuda(Emulator()))
+    train(engine, config, 1)
+    return engine
+
+
+def test_in_fp16_a_step_that_was_too_large_is_left_out(make: Make, config: Config) -> None:
+    engine = make(Cuda(Emulator(), "fp16"))
+    assert engine.scaling is not None
+    factor = engine.memory.memory(engine.scaling.factor)
+    assert float(factor) == 2.0**16
+    factor[...] = 2.0**24
+    before = arrays(engine)
+    losses = train(engine, config, 1)
+    after = arrays(engine)
+    assert np.isfinite(losses).all() and not engine.has_failed
+    assert all(array.tobytes() == after[name].tobytes() for name, array in before.items() if name.startswith(("data/", "slots/")))
+    assert float(factor) == 2.0**23 and after["scaling/loss_scale"].tolist() == [2.0**23]
+    train(engine, config, 30, 1)  # until it is small enough
+    assert 1 < float(factor) <= 2.0**23 and not engine.has_failed
+    assert any(array.tobytes() != arrays(engine)[name].tobytes() for name, array in before.items() if name.startswith("data/"))
+
+
+def test_a_run_in_fp16_goes_on_as_if_it_had_never_stopped(command: Any, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLTRAIN_EMULATE", "1")
+    words = ("--device", "cuda", "--set", "engine.precision=fp16", "--quiet", "--json")
+    whole = command("train", small, *words, "--set", "solver.max_iter=20")
+    half = command("train", small, *words, "--set", "solver.max_iter=10", "--runs", "half")
+    assert whole.returncode == half.returncode == 0, whole.stderr + half.stderr
+    again = command("train", "--resume", "half/small", "--set", "solver.max_iter=20", *words[:2], *words[-2:])
+    assert json.loads(again.stdout)["state_hash"] == json.loads(whole.stdout)["state_hash"]
+    beyond = command(
+        "train", "--resume", "half/small", "--set", "solver.max_iter=25", "--set", "engine.precision=fp32", "--device", "cpu"
+    )
+    assert beyond.returncode == 0, beyond.stderr
+    back = command("train", "--resume", "half/small", "--set", "solver.max_iter=27", *words)
+    assert back.returncode == 0, back.stderr
+    refused = command("train", small, "--set", "engine.precision=fp16", "--device", "cpu")
+    assert refused.returncode == 2 and "engine.precision fp16 is one of GPUs; --device cpu has fp32 and strict" in refused.stderr
+
+
 # --- losses that are read late ---
 def test_losses_are_read_when_they_are_looked_at(make: Make, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late, "ROWS", 8)
@@ -146,7 +205,7 @@ def test_training_samples_are_kept_on_the_device(make: Make, config: Config, sma
     assert draws_nothing(plain.feed) and may_reside(plain.feed, 1 << 30) and not may_reside(plain.feed, 1 << 10)
     batches = Resident(plain.feed)
     for number in (0, 1, 40):
-        picked, made = batches.train_batch(number), plain.feed.train_batch_now(number)
+        (picked,), made = batches.train_batches(number, 1), plain.feed.train_batch_now(number)
         assert picked.keys() == made.keys() and isinstance(picked["data"], Picked)
         assert all(np.array_equal(np.asarray(picked[name]), made[name]) for name in made)
     one, two = make(Cuda(Emulator())), make(Cuda(Emulator()))
@@ -154,9 +213,52 @@ def test_training_samples_are_kept_on_the_device(make: Make, config: Config, sma
     for number in range(4):
         rates = plain.solver.rates(number, plain.horizon)
         assert (
-            one.step([batches.train_batch(number)], rates)["loss"]
+            one.step(batches.train_batches(number, 1), rates)["loss"]
             == two.step([plain.feed.train_batch_now(number)], rates)["loss"]
         )
+
+
+def test_steps_in_one_go_give_the_bits_of_single_steps(make: Make, small: Path) -> None:
+    plain = configs.read(str(small), ("data.transform=[{resize: 10}, {scale: 0.00390625}]",))
+    assert plain.solver is not None
+    batches, driver = Resident(plain.feed).train_batches(0, 40), Emulator()
+    rates = [plain.solver.rates(number, plain.horizon) for number in range(40)]
+    assert len({each["lr"] for each in rates}) > 1  # the rate moves
+    single, many = make(Cuda(Emulator())), make(Cuda(driver))
+    one = [single.step([batch], each)["loss"] for batch, each in zip(batches, rates)]
+    assert at_once(many) == 1
+    two = [many.step([batch], each) for batch, each in zip(batches[:2], rates)]
+    assert at_once(many) == 16
+    for first, last in ((2, 18), (18, 21), (21, 37), (37, 40)):
+        two += steps(many, batches[first:last], rates[first:last])
+    assert [losses["loss"] for losses in two] == one
+    assert driver.captured == 3 and many.step_count == 40  # a step, sixteen, three
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(arrays(single).values(), arrays(many).values(), strict=True))
+    many.step([batches[0]], rates[0])
+    assert all(np.array_equal(many.memory.memory(many.rates[name]), [np.float32(rates[0][name])]) for name in many.rates)
+
+
+def test_steps_go_one_by_one_where_nothing_lies_on_the_device(make: Make, config: Config) -> None:
+    assert config.solver is not None
+    engine, other = make(Cuda(Emulator())), make(Cuda(Emulator()))
+    batches = [config.feed.train_batch_now(number) for number in range(6)]
+    rates = [config.solver.rates(number, config.horizon) for number in range(6)]
+    made = [losses["loss"] for losses in (*steps(engine, batches[:3], rates[:3]), *steps(engine, batches[3:], rates[3:]))]
+    assert made == train(other, config, 6)
+    assert at_once(make(Cuda(Emulator(), graphs=False))) == at_once(make(Cpu(1))) == 1
+
+
+def test_a_run_that_goes_in_bursts_is_the_run_that_does_not(
+    command: Any, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLTRAIN_EMULATE", "1")
+    sets = ("data.transform=[{resize: 10}, {scale: 0.00390625}]", "solver.max_iter=70", "solver.display=25", "solver.test=30")
+    words = [word for each in sets for word in ("--set", each)]
+    ran = [command("train", small, "--device", "cuda", *more, *words, "--json", "--quiet") for more in ((), ("--no-graph",))]
+    assert all(done.returncode == 0 for done in ran), ran[0].stderr + ran[1].stderr
+    one, two = (json.loads(done.stdout) for done in ran)
+    assert one["state_hash"] == two["state_hash"]
+    assert len({(tmp_path / each["run"] / "metrics.csv").read_text() for each in (one, two)}) == 1
 
 
 def test_what_does_not_fit_is_told_before_it_is_taken(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,8 +303,6 @@ def test_a_run_on_the_device_and_on_with_it_on_the_cpu(command: Any, small: Path
     assert first.returncode == 0, first.stderr
     again = command("train", "--resume", "half/small", "--set", "solver.max_iter=20", "--device", "cuda", "--quiet", "--json")
     assert again.returncode == 0, again.stderr
-    import json
-
     assert json.loads(again.stdout)["state_hash"] == json.loads(whole.stdout)["state_hash"]
     beyond = command("train", "--resume", "half/small", "--set", "solver.max_iter=25", "--device", "cpu")
     assert beyond.returncode == 0 and "device was cuda, is cpu" in beyond.stderr

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from dltrain.errors import OutOfMemory
 from dltrain.ops.signature import Call
-from dltrain.plan.segment import Access
+from dltrain.plan.segment import Access, schedule
 from dltrain.tensor import DType, Shape, Tensor
+
+if TYPE_CHECKING:
+    from dltrain.plan import Plan
 
 Kernel = Callable[[], None]
 DTYPES: dict[DType, type] = {"index": np.int32, "double": np.float64, "byte": np.uint8}
@@ -36,6 +39,8 @@ class Reference:
     name = "reference"
     workers = 1
     late = False  # whether a step is under way still when it has been asked for: its losses are then read later
+    scales = False  # whether gradients are kept from vanishing by a factor
+    margin = 0  # bytes that a step takes beside what its plan says, about
     kernels = "numpy"  # whose arithmetic it is, for those who compare last bits
 
     def __init__(self, dtype: Any = np.float32) -> None:
@@ -49,8 +54,18 @@ class Reference:
     def fuse(self, calls: list[Call], keep: set[Tensor]) -> list[Call]:
         return calls
 
+    def schedule(self, calls: list[Call]) -> list[Call]:
+        """The calls in the order in which they are to run."""
+        return schedule(calls)
+
     def access(self, call: Call) -> Access:
         return Access()
+
+    short_type: Any = None  # of two bytes, where this back end has such numbers
+
+    def short(self, plan: Plan) -> set[Tensor]:
+        """Of the tensors that own memory, those that are stored as `short_type`."""
+        return set()
 
     def begin_segment(self) -> None:
         """Called before the calls of a segment are bound."""

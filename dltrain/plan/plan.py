@@ -10,7 +10,7 @@ from typing import Protocol
 from dltrain.ops.signature import Call
 from dltrain.plan.elide import elide
 from dltrain.plan.place import place, share
-from dltrain.plan.segment import Access, schedule, segment
+from dltrain.plan.segment import Access, segment
 from dltrain.tensor import DType, Shape, Tensor
 
 SIZES: dict[DType, int] = {"index": 4, "double": 8, "byte": 1}
@@ -23,7 +23,9 @@ class Backend(Protocol):
 
     def order(self, shape: Shape) -> tuple[int, ...]: ...
     def fuse(self, calls: list[Call], keep: set[Tensor]) -> list[Call]: ...
+    def schedule(self, calls: list[Call]) -> list[Call]: ...
     def access(self, call: Call) -> Access: ...
+    def short(self, plan: Plan) -> set[Tensor]: ...
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Plan:
     done: int = 0  # the first calls have been run already, by the graphs before
     views: dict[Tensor, tuple[Tensor, int]] = field(default_factory=dict)
     taken: set[Tensor] = field(default_factory=set)  # views that overwrite what they look into (in-place ops)
+    short: set[Tensor] = field(default_factory=set)  # owners of memory whose numbers take two bytes
     segments: list[list[Call]] = field(default_factory=list)
     access: dict[Call, Access] = field(default_factory=dict)
     offsets: dict[Tensor, int] = field(default_factory=dict)  # bytes, of the tensors that own memory
@@ -60,15 +63,22 @@ class Plan:
         owner, at = self.within(tensor)
         return owner, at, at + tensor.shape.count
 
+    def is_short(self, tensor: Tensor) -> bool:
+        return self.storage(tensor) in self.short
+
+    def itemsize(self, tensor: Tensor) -> int:
+        """Bytes of an element."""
+        return 2 if self.is_short(tensor) else SIZES.get(tensor.dtype, self.float_size)
+
     def nbytes(self, tensor: Tensor) -> int:
-        return tensor.shape.count * SIZES.get(tensor.dtype, self.float_size)
+        return tensor.shape.count * self.itemsize(tensor)
 
     def extent(self, tensor: Tensor) -> tuple[int, int] | None:
         """The bytes of the arena that a tensor takes; None for one that lives elsewhere."""
         owner = self.storage(tensor)
         if owner not in self.offsets:
             return None
-        first = self.offsets[owner] + self.start(tensor) * SIZES.get(tensor.dtype, self.float_size)
+        first = self.offsets[owner] + self.start(tensor) * self.itemsize(tensor)
         return first, first + self.nbytes(tensor)
 
     @property
@@ -105,9 +115,10 @@ def make_plan(
     if fast:
         below = {tensor for call in before for tensor in call.writes()}
         looked_into = set(plan.views) | {owner for owner, _ in plan.views.values()}  # read under another name, too
-        after = schedule(backend.fuse(after, plan.keep | below | looked_into))
+        after = backend.schedule(backend.fuse(after, plan.keep | below | looked_into))
     plan.calls = before + after
     plan.access = {call: backend.access(call) for call in plan.calls}
+    plan.short = backend.short(plan)
     if fast:
         share(plan)
     plan.segments = segment(plan)

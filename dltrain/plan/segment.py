@@ -31,9 +31,14 @@ class Access:
         return ("batch", self.samples, self.step) if self.kind == "batch" and name in self.own else None
 
 
+def of_weights(calls: list[Call]) -> list[Call]:
+    """The calls on the way back whose results nobody reads before the update."""
+    return [call for call in calls if call.way == "backward" and all(tensor.home == "param_grad" for tensor in call.writes())]
+
+
 def schedule(calls: list[Call]) -> list[Call]:
-    """Weight gradients wait until the update: nobody reads them before, and together they need one barrier."""
-    late = [call for call in calls if call.way == "backward" and all(tensor.home == "param_grad" for tensor in call.writes())]
+    """Weight gradients wait until the update: together they need one barrier."""
+    late = of_weights(calls)
     update = [call for call in calls if call.way == "update"]
     waiting = set(late) | set(update)
     return [call for call in calls if call not in waiting] + late + update

@@ -56,7 +56,15 @@ def h200() -> dict[str, Any]:
     return {"device_property": found.create_device_properties(json.dumps(H200)), "sm_version": 900}
 
 
-def graph(h200: dict[str, Any], layer: str, kind: str, precision: str = "fp32", bias: bool = True, relu: bool = False) -> Graph:
+def graph(
+    h200: dict[str, Any],
+    layer: str,
+    kind: str,
+    precision: str = "fp32",
+    bias: bool = True,
+    relu: bool = False,
+    stored: str = "FLOAT",
+) -> Graph:
     n, c, size, o, k, s, p, group = LAYERS[layer]
     window = Window((k, k), (s, s), (p, p), (), group)
     y = (n, *window.convolved((size, size)), o)
@@ -65,7 +73,7 @@ def graph(h200: dict[str, Any], layer: str, kind: str, precision: str = "fp32", 
         sizes |= {"x": y, "y": sizes["x"]}
     elif kind == "conv" and bias:
         sizes["bias"] = (1, 1, 1, o)
-    return Graph(kind, sizes, window, precision, relu, **h200)
+    return Graph(kind, sizes, window, precision, relu, stored, **h200)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -206,11 +206,11 @@ def test_a_number_goes_along_with_a_launch(machine: Machine) -> None:
 
 def test_modules_are_loaded_once_and_from_machine_code(machine: Machine) -> None:
     made = Device(0)
-    for name in ("poke", "keep_loss", "poke"):
+    for name in ("poke", "deal", "poke"):
         made.function(device.text_of("staging"), name)
     loaded = [entry for entry in machine.log if entry[0] == "moduleLoadData"]
     assert len(loaded) == 1 and loaded[0][1].startswith(b"\x7fELF")
-    assert [entry[2] for entry in machine.log if entry[0] == "moduleGetFunction"] == ["poke", "keep_loss"]
+    assert [entry[2] for entry in machine.log if entry[0] == "moduleGetFunction"] == ["poke", "deal"]
 
 
 # --- batches ---

@@ -20,6 +20,7 @@ from dltrain.memory import Memory
 from dltrain.net import Net
 from dltrain.ops.cuda import Cuda, compiler
 from dltrain.ops.cuda.runner import OnHost
+from dltrain.ops.cuda.texts import DEFINED as DECLARED
 from dltrain.ops.cuda.texts import files, kernels_of, text_of
 from dltrain.program import Program
 from dltrain.registry import LAYERS, SOLVERS
@@ -30,7 +31,9 @@ from tests.ops.test_cuda_layers import EXAM
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 NAMES = sorted(path.stem for path in zoo.CONFIGS.glob("*.yaml"))
+DEEPER = {f"resnet{depth}" for depth in (32, 34, 44, 56, 101, 110, 152)}  # of the layers of others
 DEFINED = re.compile(r"^#define \w+ .+$", re.MULTILINE)
+SHORT = re.compile(r"^(?:BLOCK_)?KERNEL\s+(\w+)\s*\([^)]*?\b(bf16|fp16) \*", re.MULTILINE)  # a kernel, and one of its types
 TILED = ("gemm", "gather", "weights")  # kernels that make products
 
 needs_nvrtc = pytest.mark.skipif(not compiler.is_there(), reason=compiler.MISSING)
@@ -73,7 +76,7 @@ def asked() -> dict[str, str]:
     recorder = Recorder()
     for name in NAMES:
         recorder.place = f"configs/{name}.yaml"
-        bind_net(name, recorder)
+        bind_net(name, Cuda(recorder))  # type: ignore[arg-type]
     for row in EXAM.ROWS:
         recorder.place = f"a row of {row.id}"
         for train in (True, False):
@@ -84,13 +87,24 @@ def asked() -> dict[str, str]:
     return recorder.texts
 
 
-def bind_net(name: str, recorder: Any) -> None:
+@pytest.fixture(scope="module")
+def asked_short() -> dict[str, str]:
+    """Every text that nets of configs/ need in bf16, and those of one in fp16."""
+    recorder = Recorder()
+    wanted = [(name, "bf16") for name in NAMES if name not in DEEPER] + [("lenet", "fp16")]
+    for name, precision in wanted:
+        recorder.place = f"configs/{name}.yaml in {precision}"
+        bind_net(name, Cuda(recorder, precision))  # type: ignore[arg-type]
+    return recorder.texts
+
+
+def bind_net(name: str, cuda: Cuda) -> None:
     """Its train step and its test pass, at the batch size that it says."""
     try:
         config = zoo.read(name)
     except DataError:  # its shapes hang on data that are not here
         return
-    engine, size = Engine(config.net, Cuda(recorder), config.solver), config.feed.batch_size("train")
+    engine, size = Engine(config.net, cuda, config.solver), config.feed.batch_size("train")
     engine.program(config.net.graph("test", (size,)))
     step = engine.program(config.net.graph("train", (size,)), update=True)
     assert on_host(step) == set(), f"{name}: a step waits for the host"
@@ -149,12 +163,38 @@ def test_the_files_of_kernels_compile(pool: ProcessPoolExecutor, arch: str) -> N
 @needs_nvrtc
 def test_what_nets_and_layers_and_solvers_make_compiles(pool: ProcessPoolExecutor, asked: dict[str, str]) -> None:
     """The sums of tiles stay in registers: a stack that could hold them would."""
-    texts = list(unlike(asked))
-    for text, cubin in zip(texts, cubins(pool, texts, "sm_90"), strict=True):
-        assert isinstance(cubin, bytes), f"{asked[text]}: {cubin}"
+    all_compile(pool, {text: asked[text] for text in unlike(asked)})
+
+
+@needs_nvrtc
+def test_what_nets_make_of_short_numbers_compiles(
+    pool: ProcessPoolExecutor, asked: dict[str, str], asked_short: dict[str, str]
+) -> None:
+    all_compile(pool, merged({text: asked_short[text] for text in unlike(asked | asked_short) if text not in asked}))
+
+
+def all_compile(pool: ProcessPoolExecutor, asked: dict[str, str]) -> None:
+    for (text, place), cubin in zip(asked.items(), cubins(pool, list(asked), "sm_90"), strict=True):
+        assert isinstance(cubin, bytes), f"{place}: {cubin}"
         sums = 4 * prod(int(size) for size in re.findall(r"^#define (?:TALL|WIDE) (\d+)", text, re.MULTILINE)[:2])
         large = {name: size for name, size in stacks(cubin).items() if name in TILED and size >= sums}
-        assert not large, f"{asked[text]}: {sums} bytes of sums, and stacks of {large}"
+        assert not large, f"{place}: {sums} bytes of sums, and stacks of {large}"
+
+
+def merged(asked: dict[str, str]) -> dict[str, str]:
+    """Texts that differ only in the types of their kernels, as few texts: each signature stands in one of them."""
+    groups: dict[str, tuple[str, dict[str, list[str]]]] = {}
+    for text in asked:
+        _, kernels = groups.setdefault(DECLARED.sub(lambda found: found[2], text), (text, {}))
+        for found in DECLARED.finditer(text):
+            if "real" not in found[3] and found[0] not in kernels.setdefault(found[2], []):
+                kernels[found[2]].append(found[0])
+    made = dict[str, str]()
+    for text, kernels in groups.values():
+        for number in range(max(map(len, kernels.values()), default=1)):
+            nth = {name: said[number] for name, said in kernels.items() if number < len(said)}
+            made[DECLARED.sub(lambda found: nth.get(found[2], found[0]), text)] = asked[text]
+    return made
 
 
 def test_texts_of_all_kinds_are_asked_for(asked: dict[str, str]) -> None:
@@ -163,6 +203,15 @@ def test_texts_of_all_kinds_are_asked_for(asked: dict[str, str]) -> None:
     assert {"map", "point", "move", "gemm", "gather", "lstm", "lrn", "embed"} <= kernels
     assert sum("KERNEL move(float *w" in text for text in asked) >= len(SOLVERS) - 2  # some are a rule in other words
     assert "configs/alexnet.yaml" in asked.values()
+
+
+def test_texts_of_all_kinds_are_asked_for_in_short_numbers(asked_short: dict[str, str]) -> None:
+    found = {kernel for text in asked_short for kernel in SHORT.findall(text)}
+    assert found >= {
+        (name, "bf16") for name in ("map", "point", "move", "gemm", "gather", "weights", "channel_norm", "lrn_image")
+    }
+    assert found >= {(name, "fp16") for name in ("map", "gemm", "gather", "max_pool_image")}
+    assert "configs/alexnet.yaml in bf16" in asked_short.values()
 
 
 # --- what a cubin says of its kernels ---

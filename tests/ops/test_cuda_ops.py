@@ -22,7 +22,7 @@ from dltrain.ops.cuda.steps import Room
 from dltrain.ops.cuda.texts import files, kernels_of, kind, text_of
 from dltrain.ops.signature import OPS
 
-FUSED_ELSEWHERE = {"conv_grad", "conv_max_pool", "conv_max_pool_grad", "inner_product_elementwise"}  # the CPU's plans have them
+FUSED_ELSEWHERE = {"conv_grad", "conv_max_pool", "conv_max_pool_grad"}  # the CPU's plans have them
 ON_HOST = {"scored"}  # a Python function of sums, emitted only where somebody reads the score as a blob
 compiles = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler to emulate with")
 
@@ -53,7 +53,7 @@ def test_signatures_are_read_from_the_text() -> None:
 
 
 def test_every_kernel_takes_what_can_be_given() -> None:
-    known = {"float *", "int *", "double *", "byte *", "View", "int", "float", "double", "u32"}
+    known = {"real *", "float *", "int *", "double *", "byte *", "u64 *", "View", "int", "float", "double", "u32"}
     found = [kernel for file in files() for kernel in kernels_of(text_of(file))]
     assert len(found) > 100 and {word for kernel in found for word in kernel.types} <= known
 
@@ -63,7 +63,7 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
     cuda = Cuda(Emulator())
     x, y = cuda.alloc(4, np.float32), cuda.alloc(4, np.int32)
     cuda.each("elementwise", "add_into", 4, x, x)
-    with pytest.raises(TypeError, match=r"add_into, argument 1: float \* is given DeviceArray\(\(4,\), int32\)"):
+    with pytest.raises(TypeError, match=r"add_into, argument 1: real \* is given DeviceArray\(\(4,\), int32\)"):
         cuda.each("elementwise", "add_into", 4, x, y)
     with pytest.raises(TypeError, match="add_into takes 3 arguments and is given 2"):
         cuda.each("elementwise", "add_into", 4, x)

@@ -29,7 +29,7 @@ def plainly(call: Call) -> bool:
     return bool(is_untied(call)) or len(call.args["window"].kernel) != 2
 
 
-@recipe("conv", "local_conv", fits=plainly)
+@recipe("conv", "local_conv", fits=plainly, short="x w y")
 def conv(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, w, b, y = logical(call, arrays, "x", "w", "b", "y")
     window, untied = call.args["window"], is_untied(call)
@@ -38,7 +38,7 @@ def conv(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.each("anyrank", "conv", y.size, x, w, b, y, *views, geometry(call, cuda), *numbers)]
 
 
-@recipe("conv_dx", "local_conv_dx", fits=plainly)
+@recipe("conv_dx", "local_conv_dx", fits=plainly, short="w dy dx")
 def conv_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     w, dy, dx = logical(call, arrays, "w", "dy", "dx")
     window, views = call.args["window"], [view(array) for array in (w, dy, dx)]
@@ -46,7 +46,7 @@ def conv_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.each("anyrank", "conv_dx", dx.size, w, dy, dx, *views, geometry(call, cuda), *numbers)]
 
 
-@recipe("conv_dw", fits=plainly)
+@recipe("conv_dw", fits=plainly, short="x dy")
 def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dw, db = logical(call, arrays, "x", "dy", "dw", "db")
     window, windows, made = call.args["window"], prod(dy.shape[2:]), []
@@ -58,7 +58,7 @@ def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return made
 
 
-@recipe("local_conv_dw")
+@recipe("local_conv_dw", short="x dy")
 def local_conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dw, db = logical(call, arrays, "x", "dy", "dw", "db")
     window, windows, made = call.args["window"], prod(dy.shape[2:]), []
@@ -70,14 +70,14 @@ def local_conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return made
 
 
-@recipe("im2col")
+@recipe("im2col", short="x y")
 def im2col(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = logical(call, arrays, "x", "y")
     numbers = [call.args["window"].area, prod(y.shape[2:])]
     return [cuda.each("anyrank", "im2col", y.size, x, y, view(x), view(y), geometry(call, cuda), *numbers)]
 
 
-@recipe("im2col_dx")
+@recipe("im2col_dx", short="dy dx")
 def im2col_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     dy, dx = logical(call, arrays, "dy", "dx")
     numbers = [call.args["window"].area, prod(dx.shape[2:])]

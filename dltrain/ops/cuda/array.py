@@ -10,6 +10,21 @@ import numpy as np
 
 from dltrain.ops.cuda.driver import Driver
 
+FP16 = np.dtype(np.float16)
+BF16 = np.dtype([("bf16", np.uint16)])  # the upper half of a float32; NumPy has no such type
+
+
+def widened(values: Any) -> Any:
+    """BF16 as float32."""
+    return (values["bf16"].astype(np.uint32) << 16).view(np.float32)
+
+
+def narrowed(values: Any) -> Any:
+    """float32 as BF16, rounded to the nearest, ties to even."""
+    words = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    upper = ((words.astype(np.uint64) + 0x7FFF + (words >> 16 & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7FFF), upper).view(BF16)
+
 
 class DeviceArray:
     """Contiguous memory of `sizes`, seen as the logical array whose axis i is the memory's axis `axes[i]`.
@@ -104,14 +119,16 @@ class DeviceArray:
         if host.ndim == 0 and not host.any() and not np.signbit(host):
             self.driver.clear(self.address, self.nbytes)
             return
-        logical = np.broadcast_to(host.astype(self.dtype, copy=False), self.shape)
+        typed = narrowed(host) if self.dtype == BF16 else host.astype(self.dtype, copy=False)
+        logical = np.broadcast_to(typed, self.shape)
         self.driver.upload(self.address, np.ascontiguousarray(logical.transpose(np.argsort(self.axes, kind="stable"))))
 
     def copy(self) -> Any:
-        """A NumPy array of the logical shape."""
+        """A NumPy array of the logical shape; BF16 as float32."""
         made = np.empty(self.sizes, self.dtype)
         if made.size:
             self.driver.download(made, self.address)
+        made = widened(made) if self.dtype == BF16 else made
         return np.array(made.transpose(self.axes), order="C")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

@@ -12,40 +12,51 @@ import numpy as np
 from dltrain.errors import ConfigError
 from dltrain.ops.backend import Arrays, Kernel, Reference, Work
 from dltrain.ops.cuda import fusion
-from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.driver import Driver
 from dltrain.ops.cuda.launch import BLOCK, MOST_BLOCKS, Launch, launch
 from dltrain.ops.cuda.runner import Launches, OnHost, Runner
 from dltrain.ops.cuda.staging import Staging
 from dltrain.ops.cuda.texts import text_of
 from dltrain.ops.signature import Call
-from dltrain.plan.segment import Access
+from dltrain.plan import Plan
+from dltrain.plan.segment import Access, of_weights
 from dltrain.tensor import Shape, Tensor
 
 CHANNELS_LAST = (0, 2, 3, 1)
 SCRATCH = 32 << 20  # bytes that are taken at once, at least
+SPARE = 512 << 20  # bytes for scratch memory, libraries and graphs
+LITTLE = 64 << 20  # bytes
+TICKETS = 1 << 14  # that are taken at once
 MOST = 2**31 - 2**24  # elements of an array: kernels count with int, a grid's stride beyond the last
+
+MOVES = ("copy", "reshape", "permute", "concat", "cut", "crop", "tile", "broadcast", "take", "pad")  # they compute nothing
+SHORT = {"bf16": BF16, "fp16": FP16}  # precisions in which what flows between layers is stored in two bytes
 
 Bind = Callable[[Call, Arrays, "Cuda"], Sequence[Kernel]]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a GPU does an op: `bind` gives the launches, one after another; `fits` tells for which calls."""
+    """How a GPU does an op: `bind` gives the launches, one after another; `fits` tells for which calls.
+
+    `short` names the arguments that may be of short numbers.
+    """
 
     bind: Bind
     fits: Callable[[Call], bool]
+    short: frozenset[str] = frozenset()
 
 
 RECIPES: dict[str, list[Recipe]] = {}
 
 
-def recipe(*names: str, fits: Callable[[Call], bool] = lambda call: True) -> Callable[[Bind], Bind]:
+def recipe(*names: str, fits: Callable[[Call], bool] = lambda call: True, short: str = "") -> Callable[[Bind], Bind]:
     """Registers how ops are done here; of several recipes of one op, the first that fits."""
 
     def register(bind: Bind) -> Bind:
         for name in names:
-            RECIPES.setdefault(name, []).append(Recipe(bind, fits))
+            RECIPES.setdefault(name, []).append(Recipe(bind, fits, frozenset(short.split())))
         return bind
 
     return register
@@ -63,10 +74,13 @@ class Cuda(Reference):
 
         super().__init__(np.float32)
         self.driver, self.precision, self.graphs = driver, precision, graphs
+        self.short_type, self.scales = SHORT.get(precision), precision == "fp16"
         self.constants: dict[tuple[str, tuple[int, ...], bytes], DeviceArray] = {}
+        self.margin = SPARE if driver.arch else 0
         self.staging = Staging(self)
         self.scratches: list[DeviceArray] = []
         self.scratch_top = 0
+        self.unused = DeviceArray(driver, 0, (0,), np.int32)
 
     def order(self, shape: Shape) -> tuple[int, ...]:
         return CHANNELS_LAST if len(shape) == 4 else super().order(shape)
@@ -74,11 +88,35 @@ class Cuda(Reference):
     def fuse(self, calls: list[Call], keep: set[Tensor]) -> list[Call]:
         return fusion.fuse(calls, keep)
 
+    def schedule(self, calls: list[Call]) -> list[Call]:
+        """What weight gradients are made of is kept for them only where it is little: then they run side by side."""
+        read = {tensor for call in of_weights(calls) for tensor in call.reads() if tensor.home == "arena"}
+        held = sum(tensor.shape.count for tensor in read) * self.float_size
+        return super().schedule(calls) if held <= LITTLE else calls
+
     def access(self, call: Call) -> Access:
         return Access()
 
+    def recipe_of(self, call: Call) -> Recipe | None:
+        return next((each for each in RECIPES.get(call.op.name, ()) if each.fits(call)), None)
+
+    def short(self, plan: Plan) -> set[Tensor]:
+        """What every call that touches it can take short; what is read after the run stays as it is."""
+        if self.short_type is None:
+            return set()
+        fixed, found = {plan.storage(tensor) for tensor in plan.keep}, set[Tensor]()
+        for number, call in enumerate(plan.calls):
+            recipe = self.recipe_of(call)
+            for name, tensor in call.uses("in", "out", "add", "update"):
+                may = recipe is not None and name in recipe.short and number >= plan.pinned
+                (found if may else fixed).add(plan.storage(tensor))
+        for call in reversed(plan.calls):  # what must be exact, such as places, is so before it is moved
+            if call.op.name in MOVES and plan.storage(call.args["y"]) in fixed:
+                fixed |= {plan.storage(tensor) for tensor in call.reads()}
+        return {tensor for tensor in found - fixed if tensor.home in ("arena", "input") and tensor.dtype == "float"}
+
     def bind(self, call: Call, arrays: Arrays) -> Work:
-        found = next((each for each in RECIPES.get(call.op.name, ()) if each.fits(call)), None)
+        found = self.recipe_of(call)
         if found is None:
             return Work([OnHost(call, arrays)])
         for _, tensor in call.uses("in", "out", "add", "update"):
@@ -122,6 +160,14 @@ class Cuda(Reference):
         self.scratch_top = begin + at + -(-count // 256) * 256
         flat: DeviceArray = piece[at : at + count]
         return flat.view(dtype).reshape(tuple(sizes))
+
+    def tickets(self, count: int) -> DeviceArray:
+        """Zeros that a launch leaves zeros: by them its blocks know which of them is the last."""
+        if self.unused.size < count:
+            self.unused = self.alloc(max(count, TICKETS), np.int32)
+        made: DeviceArray = self.unused[:count]
+        self.unused = self.unused[count:]
+        return made
 
     def constant(self, values: Any) -> DeviceArray:
         """A NumPy array that kernels read, on the device once."""

@@ -12,7 +12,7 @@ from dltrain.ops.cuda.moves import move
 from dltrain.ops.signature import Call
 
 
-@recipe("dropout")
+@recipe("dropout", short="x y")
 def dropout(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """The mask is drawn again on the way back; where memory is in logical order, four neighbours share a block of words."""
     (x, y), (count,), ratio = logical(call, arrays, "x", "y"), memory(call, arrays, "count"), call.args["ratio"]

@@ -40,27 +40,27 @@ def collected(
     )
 
 
-@recipe("scale_bias")
+@recipe("scale_bias", short="x scale bias y")
 def scale_bias(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, scale, bias, y), axis = logical(call, arrays, "x", "scale", "bias", "y"), call.args["axis"]
     views = [beside(z, x, axis) for z in (scale, bias)]
     return [cuda.each("channelwise", "scale_bias", x.size, x, scale, bias, y, view(x), *views)]
 
 
-@recipe("scale_bias_dw")
+@recipe("scale_bias_dw", short="x dy")
 def scale_bias_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, dy, dscale, dbias), axis = logical(call, arrays, "x", "dy", "dscale", "dbias"), call.args["axis"]
     made = [] if dscale is None else [collected(cuda, dy, x, dscale, axis, True)]
     return made if dbias is None else [*made, collected(cuda, dy, None, dbias, axis, True)]
 
 
-@recipe("scale_bias_dz")
+@recipe("scale_bias_dz", short="x dy dz")
 def scale_bias_dz(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dz = logical(call, arrays, "x", "dy", "dz")
     return [collected(cuda, dy, x, dz, call.args["axis"], False)]
 
 
-@recipe("prelu", "prelu_dx")
+@recipe("prelu", "prelu_dx", short="x y dy dx")
 def prelu(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """y = x where x > 0, else slope x;   dx = dy where x > 0, else slope dy"""
     x, slope = logical(call, arrays, "x", "slope")
@@ -68,7 +68,7 @@ def prelu(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.each("channelwise", "prelu", x.size, x, slope, given, made, view(x), beside(slope, x, 1))]
 
 
-@recipe("prelu_dw")
+@recipe("prelu_dw", short="x dy")
 def prelu_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dslope = logical(call, arrays, "x", "dy", "dslope")
     return [collected(cuda, dy, x, dslope, 1, True, below=True)]
@@ -80,13 +80,13 @@ def grouped(x: DeviceArray, y: DeviceArray) -> tuple[View, int, int]:
     return seen(y.shape, [x.strides[0], pieces * x.strides[1], *x.strides[2:]]), x.strides[1], pieces
 
 
-@recipe("maxout")
+@recipe("maxout", short="x y")
 def maxout(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y, winner = logical(call, arrays, "x", "y", "winner")
     return [cuda.each("channelwise", "maxout", y.size, x, y, winner, view(y), *grouped(x, y))]
 
 
-@recipe("maxout_dx")
+@recipe("maxout_dx", short="dy dx")
 def maxout_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     dy, winner, dx = logical(call, arrays, "dy", "winner", "dx")
     return [cuda.each("channelwise", "maxout_dx", dy.size, dy, winner, dx, view(dy), *grouped(dx, dy))]

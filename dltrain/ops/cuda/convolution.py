@@ -17,7 +17,7 @@ from dltrain.ops.cuda.dense import column_sums, formed, gemm, join
 from dltrain.ops.cuda.depthwise import alone
 from dltrain.ops.cuda.launch import launch
 from dltrain.ops.cuda.texts import text_of
-from dltrain.ops.cuda.tiles import ByTiles, Cut, Finish, at_once, head, rectifies, told
+from dltrain.ops.cuda.tiles import JOINED, ByTiles, Cut, Finish, at_once, head, joint, rectifies, told
 from dltrain.ops.cuda.tuning import Given, Way, chosen, there
 from dltrain.ops.signature import Call
 from dltrain.ops.window import Window
@@ -77,14 +77,28 @@ def gathered(cuda: Cuda, window: Window, turned: bool, finish: Finish | None, wa
     samples, height, width, channels = x.sizes
     group, depth, columns, step = window.group, channels // window.group, y.sizes[3] // window.group, w.size // w.sizes[0]
     taps, ways = backward_taps(window, x, y) if turned else forward_taps(window, x, y)
-    rows, whole = samples * ways[0][0] * ways[0][1], way.parts == 1
+    rows, whole = samples * ways[0][0] * ways[0][1], way.parts <= JOINED
     parts = y if whole else cuda.scratch(way.parts, y.size)
     vectors = {"LEFT_VECTOR": at_once(x, depth), "RIGHT_VECTOR": at_once(w, columns if turned else depth, step)}
     text = text_of("convolution", head(way.tile, finish if whole else None, TURNED=turned, **vectors))
     tables = [cuda.constant(np.array(table, np.int32)) for table in (taps, ways)]
     steps = ((1, 1), window.stride) if turned else (window.stride, (1, 1))
     grid = (-(-rows // way.tile.rows) * -(-columns // way.tile.columns), group, len(ways) * way.parts)
-    args = [x, w, bias if whole else None, parts, *tables, samples, height, width, group, depth, columns]
+    tiles = grid[0] * group * len(ways)
+    args = [
+        x,
+        w,
+        bias if whole else None,
+        parts,
+        *joint(cuda, way, tiles),
+        *tables,
+        samples,
+        height,
+        width,
+        group,
+        depth,
+        columns,
+    ]
     args += [*y.sizes[1:3], *steps[0], *steps[1], step, way.parts]
     made = launch(cuda.driver, text, "gather", grid, args, way.tile.threads)
     return [made] if whole else [made, join(cuda, parts, y, bias, finish=finish)]
@@ -115,12 +129,13 @@ def weighted(cuda: Cuda, window: Window, way: Cut, given: Given) -> list[Kernel]
     vectors = {"LEFT_VECTOR": at_once(dy, outs), "RIGHT_VECTOR": at_once(x, depth)}
     text = text_of("convolution", head(way.tile, None, **vectors))
     taps = cuda.constant(np.array(forward_taps(window, x, dy).taps, np.int32))
-    parts = dw if way.parts == 1 else cuda.scratch(way.parts, dw.size + (0 if db is None else db.size))
+    whole = way.parts <= JOINED
+    parts = dw if whole else cuda.scratch(way.parts, dw.size + (0 if db is None else db.size))
     grid = (-(-outs // way.tile.rows) * -(-columns // way.tile.columns), window.group, way.parts)
-    args = [x, dy, parts, db, taps, samples, height, width, window.group, depth, outs]
+    args = [x, dy, parts, db, *joint(cuda, way, grid[0] * window.group), taps, samples, height, width, window.group, depth, outs]
     args += [y_height, y_width, *window.stride, window.area, way.parts, way.span]
     made = launch(cuda.driver, text, "weights", grid, args, way.tile.threads)
-    return [made] if way.parts == 1 else [made, join(cuda, parts, dw, add=True, totals=db)]
+    return [made] if whole else [made, join(cuda, parts, dw, add=True, totals=db)]
 
 
 def weights(cuda: Cuda, given: Given, window: Window) -> list[Kernel]:
@@ -149,7 +164,7 @@ def matrices(*arrays: DeviceArray) -> list[DeviceArray]:
     return [array.reshape(-1, array.sizes[3]) for array in arrays]
 
 
-@recipe("conv", "conv_elementwise", fits=planar)
+@recipe("conv", "conv_elementwise", fits=planar, short="x w y")
 def conv(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, w, b, y = memory(call, arrays, "x", "w", "b", "y")
     finish = (call.args["formula"], call.args["constants"]) if "formula" in call.args else None
@@ -159,7 +174,7 @@ def conv(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return gather(cuda, {"x": x, "w": w, "bias": b, "y": y}, call.args["window"], finish=finish)
 
 
-@recipe("conv_dx", fits=planar)
+@recipe("conv_dx", fits=planar, short="w dy dx")
 def conv_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     w, dy, dx = memory(call, arrays, "w", "dy", "dx")
     if is_product(call.args["window"]):
@@ -168,7 +183,7 @@ def conv_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return gather(cuda, {"x": dy, "w": w, "bias": None, "y": dx}, call.args["window"], turned=True)
 
 
-@recipe("conv_dw", fits=planar)
+@recipe("conv_dw", fits=planar, short="x dy")
 def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dw, db = memory(call, arrays, "x", "dy", "dw", "db")
     if dw is None:

@@ -9,15 +9,18 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dltrain.ops.backend import Kernel
-from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.backend import Cuda
+from dltrain.ops.cuda.elementwise import typed
 from dltrain.ops.cuda.tuning import Given, Way, there
 
 NAMES = ("libcublasLt.so.13", "libcublasLt.so.12")
-FLOAT = 0  # CUDA_R_32F
-COMPUTE = {"tf32": 77}  # CUBLAS_COMPUTE_32F_FAST_TF32
-EXACT = 68  # CUBLAS_COMPUTE_32F, in the other precisions
+TYPES = {np.dtype(np.float32): 0, BF16: 14, FP16: 2}  # CUDA_R_32F, CUDA_R_16BF, CUDA_R_16F
+FLOAT = 0
+FAST, EXACT = 77, 68  # CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_COMPUTE_32F
 TURN_A, TURN_B, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8  # attributes of a product
 BIAS = 4  # an epilogue
 BATCH_COUNT, BATCH_STEP = 5, 6  # attributes of a layout
@@ -91,18 +94,25 @@ def matrix(array: DeviceArray, count: int) -> Matrix | None:
 
 
 class Product:
-    """c = a b (+ bias), or c += a b, as cuBLAS sees it: c' = b' a', columns for rows.  Descriptors need no device."""
+    """c = a b (+ bias), or c += a b, as cuBLAS sees it: c' = b' a', columns for rows.  Descriptors need no device.
 
-    def __init__(self, a: Matrix, b: Matrix, c: Matrix, bias: DeviceArray | None, precision: str) -> None:
+    a and b are of one type, c and the bias of one; what is computed is float32, of float32 as `precision` says.
+    """
+
+    def __init__(
+        self, a: Matrix, b: Matrix, c: Matrix, bias: DeviceArray | None, precision: str, types: tuple[int, int] = (FLOAT, FLOAT)
+    ) -> None:
         self.lt = library()
         self.made: list[tuple[str, ctypes.c_void_p]] = []
-        self.description = self.create("MatmulDesc", COMPUTE.get(precision, EXACT), FLOAT)
+        fast = types[0] == FLOAT and precision not in ("fp32", "strict")
+        self.description = self.create("MatmulDesc", FAST if fast else EXACT, FLOAT)
         self.tell("MatmulDesc", self.description, TURN_A, ctypes.c_int(b.turned))
         self.tell("MatmulDesc", self.description, TURN_B, ctypes.c_int(a.turned))
         if bias is not None:
             self.tell("MatmulDesc", self.description, EPILOGUE, ctypes.c_int(BIAS))
             self.tell("MatmulDesc", self.description, BIAS_POINTER, ctypes.c_void_p(bias.address))
-        self.a, self.b, self.c = (self.layout(each) for each in (a, b, c))
+        self.a, self.b = (self.layout(each, types[0]) for each in (a, b))
+        self.c = self.layout(c, types[1])
 
     def create(self, kind: str, *args: Any) -> ctypes.c_void_p:
         made = ctypes.c_void_p()
@@ -114,9 +124,9 @@ class Product:
         status = getattr(self.lt, f"cublasLt{kind}SetAttribute")(thing, attribute, ctypes.byref(value), ctypes.sizeof(value))
         checked(status, f"set attribute {attribute} of a {kind}")
 
-    def layout(self, each: Matrix) -> ctypes.c_void_p:
+    def layout(self, each: Matrix, kind: int) -> ctypes.c_void_p:
         sizes = ctypes.c_uint64(each.rows), ctypes.c_uint64(each.columns), ctypes.c_int64(each.step)
-        made = self.create("MatrixLayout", FLOAT, *sizes)
+        made = self.create("MatrixLayout", kind, *sizes)
         if each.batch > 1:
             self.tell("MatrixLayout", made, BATCH_COUNT, ctypes.c_int32(each.batch))
             self.tell("MatrixLayout", made, BATCH_STEP, ctypes.c_int64(each.apart))
@@ -148,7 +158,17 @@ def product(cuda: Cuda, given: Given) -> Product | None:
     left, right, result = (matrix(each, count) for each in (a, b, c))
     if left is None or right is None or result is None or result.turned:
         return None
-    return Product(left, right, result, given["bias"], cuda.precision)
+    return Product(left, right, result, given["bias"], cuda.precision, (TYPES[a.dtype], TYPES[c.dtype]))
+
+
+def alike(cuda: Cuda, given: Given) -> tuple[list[Kernel], Given]:
+    """The arrays with a and b of one type, short where one of them is, and the bias of the type of c; and what makes them so."""
+    a, b, c, bias = given["a"], given["b"], given["c"], given["bias"]
+    assert a is not None and b is not None and c is not None
+    short = next((each.dtype for each in (a, b) if each.dtype != np.float32), a.dtype)
+    made = {"a": typed(cuda, a, short), "b": typed(cuda, b, short)}
+    made |= {} if bias is None else {"bias": typed(cuda, bias, c.dtype)}
+    return [each for launches, _ in made.values() for each in launches], given | {name: one for name, (_, one) in made.items()}
 
 
 class Library:
@@ -160,19 +180,22 @@ class Library:
         self.number = int(driver.number)
 
     def offers(self) -> Sequence[str]:
-        made = product(self.cuda, self.given)
+        _, given = alike(self.cuda, self.given)
+        made = product(self.cuda, given)
         if made is None:
             return []
-        found = made.search(self.number, [border_of(there(self.given, name)) for name in "bacc"])
+        found = made.search(self.number, [border_of(there(given, name)) for name in "bacc"])
         return ["-".join(f"{word:x}" for word in (*each.words, each.workspace)) for each in found]
 
     def bind(self, variant: str, given: Given) -> list[Kernel]:
-        made, (*words, workspace) = product(self.cuda, given), (int(word, 16) for word in variant.split("-"))
+        casts, arrays = alike(self.cuda, given)
+        made, (*words, workspace) = product(self.cuda, arrays), (int(word, 16) for word in variant.split("-"))
         if made is None or len(words) != 8 or workspace > MOST_WORKSPACE:
             raise RuntimeError("cuBLAS cannot do this product")
         scratch = self.cuda.scratch(workspace, dtype="uint8") if workspace else None
-        run = partial(launch, self.cuda.driver, self.number, made, given, (ctypes.c_uint64 * 8)(*words), scratch, float(self.add))
-        return [run, *self.after(given)]
+        algorithm = (ctypes.c_uint64 * 8)(*words)
+        run = partial(launch, self.cuda.driver, self.number, made, arrays, algorithm, scratch, float(self.add))
+        return [*casts, run, *self.after(given)]
 
 
 def ways(cuda: Cuda, given: Given, add: bool, after: Callable[[Given], list[Kernel]]) -> dict[str, Way]:
@@ -196,4 +219,4 @@ def launch(
 
 def border_of(array: DeviceArray) -> int:
     """The largest border, in bytes, on which an array begins."""
-    return next(size for size in (256, 128, 64, 32, 16, 8, 4) if array.address % size == 0)
+    return next(size for size in (256, 128, 64, 32, 16, 8, 4, 2) if array.address % size == 0)

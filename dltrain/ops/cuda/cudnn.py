@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
+
 from dltrain.ops.backend import Kernel
 from dltrain.ops.cuda import compiler
-from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.backend import Cuda
+from dltrain.ops.cuda.elementwise import typed
 from dltrain.ops.cuda.tuning import Given, Way, there
 from dltrain.ops.window import Window
 
@@ -20,7 +23,8 @@ UIDS = {"x": 1, "w": 2, "bias": 3, "y": 4}  # as cuDNN calls the tensors of each
 NEVER = ("DOWN_CONVERT_INPUTS", "NONDETERMINISTIC")  # kernels that round what they read, or add in any order
 EXACT = ("TENSOR_CORE",)  # they read TF32
 DIRECT = ("WINOGRAD", "WINOGRAD_TILE_4x4", "WINOGRAD_TILE_6x6", "WINOGRAD_TILE_13x13", "FFT")  # less exact than the sum itself
-UNWANTED = {"tf32": NEVER, "strict": (*NEVER, *EXACT, *DIRECT)}
+UNWANTED = {"tf32": NEVER, "bf16": NEVER, "fp16": NEVER, "strict": (*NEVER, *EXACT, *DIRECT)}
+TYPES = {np.dtype(np.float32): "FLOAT", BF16: "BFLOAT16", FP16: "HALF"}
 
 
 @cache
@@ -59,14 +63,17 @@ class Graph:
     """One convolution, or one of its gradients, and the plans that cuDNN has for it.
 
     kind        conv: y = conv(x, w) (+ bias) (> 0);   conv_dx: y = conv_dx(w, x);   conv_dw: w = conv_dw(x, y)
+    All tensors are of one type, `stored`; what is computed is float32, of float32 as `precision` says.
     """
 
     def __init__(
-        self, kind: str, sizes: dict[str, Sequence[int]], window: Window, precision: str, rectifies: bool, **place: Any
-    ) -> None:
+        self, kind: str, sizes: dict[str, Sequence[int]], window: Window, precision: str, rectifies: bool, stored: str = "FLOAT",
+        **place: Any,
+    ) -> None:  # fmt: skip
         dnn = front_end()
         real, modes = dnn.data_type.FLOAT, dnn.heur_mode
-        self.graph = dnn.pygraph(io_data_type=real, intermediate_data_type=real, compute_data_type=real, **place)
+        io = getattr(dnn.data_type, stored)
+        self.graph = dnn.pygraph(io_data_type=io, intermediate_data_type=real, compute_data_type=real, **place)
         self.sizes = sizes
         self.emit(kind, {"padding": list(window.pad), "stride": list(window.stride), "dilation": list(window.steps)}, rectifies)
         self.graph.validate()
@@ -125,35 +132,45 @@ class Library:
     ) -> None:
         self.cuda, self.kind, self.window, self.rectifies, self.after = cuda, kind, window, rectifies, after
         self.sizes: dict[str, Sequence[int]] = {}
+        flows = [there(given, name).dtype for name in "xy"]
+        self.stored = next((each for each in flows if each != np.float32), flows[0])
+        self.made = "w" if kind == "conv_dw" else "y"
         for name in UIDS if kind == "conv" else ("x", "w", "y"):
             if (array := given[name]) is not None:
                 self.sizes[name] = (1, 1, 1, array.size) if name == "bias" else array.sizes
 
     def graph(self) -> Graph:
         driver: Any = self.cuda.driver
-        return Graph(self.kind, self.sizes, self.window, self.cuda.precision, self.rectifies, handle=handle(driver.number))
+        place = {"handle": handle(driver.number)}
+        return Graph(self.kind, self.sizes, self.window, self.cuda.precision, self.rectifies, TYPES[self.stored], **place)
 
     def offers(self) -> Sequence[str]:
         return self.graph().plans()
 
     def bind(self, variant: str, given: Given) -> list[Kernel]:
-        """cuDNN overwrites: a gradient that is added to is made apart first."""
+        """cuDNN overwrites: a gradient that is added to is made apart first, and so is what is of another type."""
         try:
             graph = self.graph()
             number, size = graph.built(variant)
         except Exception as error:  # it has several kinds
             raise RuntimeError(f"cuDNN cannot do this: {error}") from error
-        arrays = {name: there(given, name) for name in self.sizes}
-        if self.kind == "conv_dw":
-            arrays["w"] = self.cuda.scratch(*arrays["w"].sizes)
+        before, arrays, to = list[Kernel](), dict[str, DeviceArray](), there(given, self.made)
+        for name in self.sizes:
+            launches, arrays[name] = typed(self.cuda, there(given, name), self.stored) if name != self.made else ([], to)
+            before += launches
+        behind = []
+        if self.kind == "conv_dw" or to.dtype != self.stored:
+            arrays[self.made] = self.cuda.scratch(*to.sizes, dtype=self.stored)
+            behind = [self.put(arrays[self.made], to)]
         workspace = self.cuda.scratch(max(size, 1), dtype="uint8")
         run = partial(
             execute, self.cuda.driver, graph, number, {UIDS[name]: array.address for name, array in arrays.items()}, workspace
         )
-        return [run, *([self.added(arrays["w"], there(given, "w"))] if self.kind == "conv_dw" else []), *self.after(given)]
+        return [*before, run, *behind, *self.after(given)]
 
-    def added(self, part: DeviceArray, whole: DeviceArray) -> Kernel:
-        return self.cuda.each("elementwise", "add_into", whole.size, part, whole)
+    def put(self, part: DeviceArray, whole: DeviceArray) -> Kernel:
+        """What was made apart, where it belongs."""
+        return self.cuda.each("elementwise", "add_into" if self.kind == "conv_dw" else "cast", whole.size, part, whole)
 
 
 def execute(driver: Any, graph: Graph, number: int, places: dict[int, int], workspace: DeviceArray) -> None:

@@ -15,7 +15,7 @@ from dltrain.ops.cuda.backend import Cuda, memory, recipe
 from dltrain.ops.cuda.formulas import elementwise_text
 from dltrain.ops.cuda.launch import RANKS, View, launch
 from dltrain.ops.cuda.texts import text_of
-from dltrain.ops.cuda.tiles import MOST_PARTS, TILES, ByTiles, Cut, Finish, at_once, head, told
+from dltrain.ops.cuda.tiles import JOINED, MOST_PARTS, TILES, ByTiles, Cut, Finish, at_once, head, joint, told
 from dltrain.ops.cuda.tuning import Given, Way, chosen, there
 from dltrain.ops.signature import Call
 
@@ -46,7 +46,7 @@ def gemm(
 def tiled(cuda: Cuda, add: bool, finish: Finish | None, way: Cut, given: Given) -> list[Kernel]:
     """gemm by our own kernels."""
     a, b, c, bias, totals = there(given, "a"), there(given, "b"), there(given, "c"), given["bias"], given["totals"]
-    if way.parts == 1:
+    if way.parts <= JOINED:
         return [product(cuda, way, a, b, c, c, bias, add, totals, finish)]
     parts = cuda.scratch(way.parts, c.size + (0 if totals is None else totals.size))
     return [product(cuda, way, a, b, c, parts, None, False, totals, None), join(cuda, parts, c, bias, add, totals, finish)]
@@ -93,12 +93,24 @@ def product(
     """The kernel itself, which writes c, or parts of it."""
     (m, k), n, batch = a.shape[-2:], b.shape[-1], c.shape[:-2]
     left, right = side(a, -1, -2), side(b, -2, -1)
+    tiles = -(-m // way.tile.rows) * -(-n // way.tile.columns) * prod(batch)
     text = text_of("gemm", head(way.tile, finish, LEFT_ALONG=left.along, RIGHT_ALONG=right.along,
                                 LEFT_VECTOR=left.vector, RIGHT_VECTOR=right.vector))  # fmt: skip
-    grid = -(-m // way.tile.rows) * -(-n // way.tile.columns) * way.parts * prod(batch)
-    args = [a, b, into, bias, totals, *(spread(each, batch) for each in (a, b, c)), left.step, left.unit, right.step, right.unit]
+    args = [
+        a,
+        b,
+        into,
+        bias,
+        totals,
+        *joint(cuda, way, tiles),
+        *(spread(each, batch) for each in (a, b, c)),
+        left.step,
+        left.unit,
+        right.step,
+        right.unit,
+    ]
     args += [*c.strides[-2:], m, n, k, way.parts, way.span, int(add)]
-    return launch(cuda.driver, text, "gemm", grid, args, way.tile.threads)
+    return launch(cuda.driver, text, "gemm", tiles * way.parts, args, way.tile.threads)
 
 
 def join(
@@ -112,19 +124,20 @@ def join(
     return launch(cuda.driver, text, "join", -(-width // 32), args, (32, 8))
 
 
-@recipe("inner_product")
+@recipe("inner_product", "inner_product_elementwise", short="x w y")
 def inner_product(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, w, b, y = memory(call, arrays, "x", "w", "b", "y")
-    return gemm(cuda, x, w.transpose((1, 0)), y, b)
+    finish = (call.args["formula"], call.args["constants"]) if "formula" in call.args else None
+    return gemm(cuda, x, w.transpose((1, 0)), y, b, finish=finish)
 
 
-@recipe("inner_product_dx")
+@recipe("inner_product_dx", short="w dy dx")
 def inner_product_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     w, dy, dx = memory(call, arrays, "w", "dy", "dx")
     return gemm(cuda, dy, w, dx)
 
 
-@recipe("inner_product_dw")
+@recipe("inner_product_dw", short="x dy")
 def inner_product_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, dw, db = memory(call, arrays, "x", "dy", "dw", "db")
     return column_sums(cuda, dy, db) if dw is None else gemm(cuda, dy.transpose((1, 0)), x, dw, add=True, totals=db)

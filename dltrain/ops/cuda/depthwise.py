@@ -35,20 +35,20 @@ def numbers(x: DeviceArray, y: DeviceArray, window: Window) -> list[int]:
     return [*x.sizes[1:3], y.sizes[3], many, *y.sizes[1:3], *window.stride, *window.pad, *window.steps]
 
 
-@recipe("conv", "conv_elementwise", fits=alone)
+@recipe("conv", "conv_elementwise", fits=alone, short="x w y")
 def conv(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, w, b, y), window = memory(call, arrays, "x", "w", "b", "y"), call.args["window"]
     finish = (call.args["formula"], call.args["constants"]) if "formula" in call.args else None
     return [cuda.each("", "depthwise", y.size, x, w, b, y, *numbers(x, y, window), text=text(window, finish))]
 
 
-@recipe("conv_dx", fits=alone)
+@recipe("conv_dx", fits=alone, short="w dy dx")
 def conv_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (w, dy, dx), window = memory(call, arrays, "w", "dy", "dx"), call.args["window"]
     return [cuda.each("", "depthwise_dx", dx.size, w, dy, dx, *numbers(dx, dy, window), text=text(window))]
 
 
-@recipe("conv_dw", fits=alone)
+@recipe("conv_dw", fits=alone, short="x dy")
 def conv_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, dy, dw, db), window = memory(call, arrays, "x", "dy", "dw", "db"), call.args["window"]
     if dw is None:

@@ -44,6 +44,20 @@ def names() -> list[str]:
     return [f"{each['name'].decode()}, {each['totalGlobalMem'] / 2**30:.0f} GiB" for each in found]
 
 
+class Captured:
+    """A graph; called, it is launched.  It lives as long as somebody may call it."""
+
+    def __init__(self, device: Device, graph: int) -> None:
+        self.device, self.graph = device, graph
+
+    def __call__(self) -> None:
+        self.device.runtime.graphLaunch(self.graph, self.device.stream)
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # the device may be gone
+            self.device.forget(self.graph)
+
+
 class Device:
     """Everything goes to one non-blocking stream; the segments of a graph fork from it and join it again."""
 
@@ -114,6 +128,10 @@ class Device:
         runtime.eventRecord(self.sent, self.copies)
         runtime.streamWaitEvent(self.stream, self.sent)
 
+    def hand(self, address: int, host: Any, size: int) -> None:
+        """From pinned memory, in turn with the launches."""
+        self.runtime.memcpyAsync(address, host.ctypes.data, size, self.runtime.memcpyHostToDevice, self.stream)
+
     def flag(self) -> int:
         return int(self.runtime.eventCreateWithFlags(self.runtime.eventDisableTiming))
 
@@ -174,7 +192,14 @@ class Device:
         self.runtime.graphUpload(made, self.stream)
         for event in events:
             self.runtime.eventDestroy(event)
-        return lambda: self.runtime.graphLaunch(made, self.stream)
+        return Captured(self, made)
+
+    def forget(self, graph: int) -> None:
+        """Gives a graph back that nobody will launch again."""
+        if graph in self.graphs:
+            self.graphs.remove(graph)
+            self.synchronize()
+            self.runtime.graphExecDestroy(graph)
 
     def recorded(self, launches: Sequence[Replay]) -> int:
         """A graph of what is launched.  Where that fails, recording ends, and what failed is told, not that the graph did."""
@@ -222,7 +247,7 @@ class Device:
 
     def close(self) -> None:
         self.synchronize()
-        for graph in self.graphs:
-            self.runtime.graphExecDestroy(graph)
+        while self.graphs:
+            self.runtime.graphExecDestroy(self.graphs.pop())
         for stream in (self.stream, self.copies, *self.branches):
             self.runtime.streamDestroy(stream)

@@ -34,6 +34,10 @@ class Driver(Protocol):
         """Copies pinned bytes on a stream of its own; what is launched afterwards sees them."""
         ...
 
+    def hand(self, address: int, host: Any, size: int) -> None:
+        """Copies pinned bytes in turn with the launches: what was launched before does not see them."""
+        ...
+
     def flag(self) -> Any: ...
 
     def raise_flag(self, flag: Any) -> None:

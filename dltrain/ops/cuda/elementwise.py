@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from dltrain.ops.backend import Arrays, Kernel
+from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe, tensors
 from dltrain.ops.cuda.formulas import elementwise_text, prelude
 from dltrain.ops.signature import Call
@@ -14,7 +16,7 @@ from dltrain.ops.signature import Call
 @cache
 def over(arrays: int, body: str, more: str = "") -> str:
     """map(x0, …, y, more…, count) with `body` for each element i."""
-    heads = [*(f"const float *x{number}" for number in range(arrays)), "float *y", *([more] if more else []), "int count"]
+    heads = [*(f"const real *x{number}" for number in range(arrays)), "real *y", *([more] if more else []), "int count"]
     return f"{prelude()}KERNEL map({', '.join(heads)}) {{\n    EACH(i, count) {{\n        {body}\n    }}\n}}\n"
 
 
@@ -24,14 +26,14 @@ def mapped(call: Call, arrays: Arrays, cuda: Cuda, body: str, more: str = "", *v
     return [cuda.each("", "map", y.size, *xs, y, *values, text=over(len(xs), body, more))]
 
 
-@recipe("elementwise")
+@recipe("elementwise", short="xs y")
 def elementwise(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     xs, (y,) = [arrays.memory(tensor) for tensor in call.args["xs"]], memory(call, arrays, "y")
     text = elementwise_text(call.args["formula"], len(xs))
     return [cuda.each("", "map", y.size, *xs, y, *call.args["constants"], text=text)]
 
 
-@recipe("weighted_sum")
+@recipe("weighted_sum", short="xs y")
 def weighted_sum(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     weights = call.args["weights"]
     terms = " + ".join(f"x{number}[i] * w{number}" for number in range(len(weights)))
@@ -40,19 +42,19 @@ def weighted_sum(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     )
 
 
-@recipe("product")
+@recipe("product", short="xs y")
 def product(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return mapped(call, arrays, cuda, f"y[i] = {' * '.join(f'x{number}[i]' for number in range(len(call.args['xs'])))};")
 
 
-@recipe("product_dx")
+@recipe("product_dx", short="xs dy dx")
 def product_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (dy,) = memory(call, arrays, "dy")
     others = [f" * x{number}[i]" for number in range(len(call.args["xs"])) if number != call.args["index"]]
-    return mapped(call, arrays, cuda, f"y[i] = dy[i]{''.join(others)};", "const float *dy", dy, out="dx")
+    return mapped(call, arrays, cuda, f"y[i] = dy[i]{''.join(others)};", "const real *dy", dy, out="dx")
 
 
-@recipe("maximum", "minimum")
+@recipe("maximum", "minimum", short="xs y")
 def extreme(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Between the first two the second wins a tie; later ones must be better."""
     sign = ">" if call.op.name == "maximum" else "<"
@@ -62,21 +64,23 @@ def extreme(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return mapped(call, arrays, cuda, " ".join([*lines, "y[i] = best; winner[i] = who;"]), "int *winner", winner)
 
 
-@recipe("maximum_dx")
+@recipe("maximum_dx", short="dy dx")
 def maximum_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     dy, winner, dx = memory(call, arrays, "dy", "winner", "dx")
     return [cuda.each("elementwise", "maximum_dx", dx.size, dy, winner, dx, call.args["index"])]
 
 
-@recipe("add_into")
+@recipe("add_into", short="x y")
 def add_into(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = memory(call, arrays, "x", "y")
     return [cuda.each("elementwise", "add_into", y.size, x, y)]
 
 
-@recipe("copy")
+@recipe("copy", short="x y")
 def copy(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = memory(call, arrays, "x", "y")
+    if x.dtype != y.dtype:
+        return [cast(cuda, x, y)]
 
     def run() -> None:
         cuda.driver.copy(y.address, x.address, y.nbytes)
@@ -84,7 +88,21 @@ def copy(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [run]
 
 
-@recipe("fill")
+def cast(cuda: Cuda, x: DeviceArray, y: DeviceArray) -> Kernel:
+    """y = x, of another type of real numbers, in the order of the memory"""
+    return cuda.each("elementwise", "cast", y.size, x, y)
+
+
+def typed(cuda: Cuda, x: DeviceArray, dtype: Any) -> tuple[list[Kernel], DeviceArray]:
+    """x as numbers of a type: itself, or a copy in scratch memory and what makes it."""
+    if x.dtype == dtype:
+        return [], x
+    flat = cuda.scratch(x.size, dtype=dtype)
+    made = DeviceArray(x.driver, flat.address, x.sizes, dtype, flat.owner, x.axes)
+    return [cast(cuda, x, made)], made
+
+
+@recipe("fill", short="y")
 def fill(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (y,) = memory(call, arrays, "y")
     return [cuda.each("elementwise", "fill", y.size, y, call.args["value"])]

@@ -12,14 +12,14 @@ from dltrain.ops.cuda.launch import BLOCK, view
 from dltrain.ops.signature import Call
 
 
-@recipe("embed")
+@recipe("embed", short="y")
 def embed(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Nobody waits for the device to hear of an index outside the table: its row is not a number, and so is the loss."""
     (x, y), (w, b) = logical(call, arrays, "x", "y"), memory(call, arrays, "w", "b")
     return [cuda.each("embed", "embed", y.size, x, w, b, y, view(x), view(y), *w.shape)]
 
 
-@recipe("embed_dw")
+@recipe("embed_dw", short="dy")
 def embed_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, dy), (dw, db), made = logical(call, arrays, "x", "dy"), memory(call, arrays, "dw", "db"), []
     width, count = dy.shape[-1], x.size

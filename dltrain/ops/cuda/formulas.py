@@ -69,7 +69,7 @@ def prelude() -> str:
 def elementwise_text(formula: Formula, arrays: int) -> str:
     """map(x0, …, y, constants…, count):  y[i] = formula(x0[i], …, constants…)"""
     constants = [f"c{number}" for number in range(len(formula.arguments) - arrays)]
-    heads = [*(f"const float *x{number}" for number in range(arrays)), "float *y", *(f"float {name}" for name in constants)]
+    heads = [*(f"const real *x{number}" for number in range(arrays)), "real *y", *(f"float {name}" for name in constants)]
     values = [*(f"x{number}[i]" for number in range(arrays)), *constants]
     return (
         f"{prelude()}{function(formula)}KERNEL map({', '.join([*heads, 'int count'])}) {{\n"

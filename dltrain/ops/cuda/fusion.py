@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dltrain.ops.cpu.fusion import Flow, activated_convolutions, activated_norms, pool_before_activation
+from dltrain.ops.cpu.fusion import Flow, activated_convolutions, activated_norms, activated_products, pool_before_activation
 from dltrain.ops.signature import Call
 from dltrain.tensor import Tensor
 
@@ -12,6 +12,6 @@ def fuse(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     from dltrain.ops.cuda.pooling import remember_windows  # which needs the back end, which needs this
 
     flow = Flow(calls)
-    for rewrite in (pool_before_activation, activated_convolutions, activated_norms):
+    for rewrite in (pool_before_activation, activated_convolutions, activated_products, activated_norms):
         rewrite(flow, keep)
     return remember_windows(flow.ordered(flow.places))

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from dltrain.ops.cuda.array import DeviceArray
+from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.driver import Driver
-from dltrain.ops.cuda.texts import Kernel, kernels_of
+from dltrain.ops.cuda.texts import Kernel, kernels_of, typed
 
-POINTERS = {"float *": "float32", "int *": "int32", "double *": "float64", "byte *": "uint8"}
+POINTERS = {"float *": "float32", "int *": "int32", "double *": "float64", "byte *": "uint8", "u64 *": "uint64"}
+REALS = {np.dtype(np.float32): "float", BF16: "bf16", FP16: "fp16"}  # what a `real *` may point to
 NUMBERS: dict[str, Any] = {"int": ctypes.c_int, "float": ctypes.c_float, "double": ctypes.c_double, "u32": ctypes.c_uint32}
 BLOCK = 256  # threads
 RANKS = 8
@@ -55,10 +56,11 @@ class Launch:
 
 def argument(kind: str, value: Any, where: str) -> Any:
     """A value as the C type that the kernel declares; TypeError where it is none."""
-    if kind in POINTERS:
+    if kind in POINTERS or kind == "real *":
         if value is None:
             return ctypes.c_void_p(0)
-        if not isinstance(value, DeviceArray) or value.dtype != POINTERS[kind]:
+        fits = isinstance(value, DeviceArray) and (value.dtype in REALS if kind == "real *" else value.dtype == POINTERS[kind])
+        if not fits:
             raise TypeError(f"{where}: {kind} is given {value!r}")
         return ctypes.c_void_p(value.address)
     if kind == "View" and isinstance(value, View):
@@ -70,6 +72,11 @@ def argument(kind: str, value: Any, where: str) -> Any:
     raise TypeError(f"{where}: {kind} is given {value!r}")
 
 
+def real(kind: str, value: Any) -> str:
+    """What the `real` of a parameter stands for."""
+    return REALS[value.dtype] if kind == "real *" and isinstance(value, DeviceArray) and value.dtype in REALS else "float"
+
+
 def launch(
     driver: Driver, text: str, name: str, grid: int | Sequence[int], args: Sequence[Any], block: int | Sequence[int]
 ) -> Launch:
@@ -77,6 +84,8 @@ def launch(
     kernel = next(found for found in kernels_of(text) if found.name == name)
     if len(kernel.types) != len(args):
         raise TypeError(f"{name} takes {len(kernel.types)} arguments and is given {len(args)}")
+    reals = tuple(real(kind, value) for kind, value in zip(kernel.types, args))
+    text = typed(text, name, reals) if set(reals) != {"float"} else text
     values = [argument(kind, value, f"{name}, argument {number}") for number, (kind, value) in enumerate(zip(kernel.types, args))]
     pointers = (ctypes.c_void_p * max(1, len(values)))(*(ctypes.addressof(value) for value in values))
     shape, threads = three(grid), three(block)

@@ -13,6 +13,7 @@ from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, logical, memory, recipe
 from dltrain.ops.cuda.launch import BLOCK, View, view
 from dltrain.ops.signature import Call
+from dltrain.tensor import Tensor
 
 LARGE = 1 << 14  # a sum of more than so many numbers is split over several blocks
 PARTS = 256
@@ -46,7 +47,7 @@ def parted(cuda: Cuda, count: int) -> tuple[int, DeviceArray | None]:
     return blocks, cuda.scratch(blocks, dtype=np.float64) if blocks > 1 else None
 
 
-@recipe("weigh")
+@recipe("weigh", short="label")
 def weigh(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (label, weight, z), how = memory(call, arrays, "label", "weight", "z"), call.args["normalization"]
     count = {"valid": label.size, "full": label.size, "batch_size": call.args["label"].shape[0], "none": 1}[how]
@@ -70,7 +71,14 @@ def weighted_mean(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return mean(cuda, values, z, sums, y)
 
 
+def many(call: Call) -> bool:
+    """More than a loss or a few: those stay as exact as they are."""
+    x: Tensor = call.args["x"]
+    return x.shape.count > LARGE
+
+
 @recipe("total")
+@recipe("total", fits=many, short="x")  # which comes first
 def total(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, sums, y = memory(call, arrays, "x", "sums", "y")
     return mean(cuda, x, None, sums, y)
@@ -98,7 +106,7 @@ def each(x: DeviceArray) -> int:
     return prod(x.shape[1:])
 
 
-@recipe("contrastive_loss")
+@recipe("contrastive_loss", short="a b similar")
 def contrastive_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     a, b, similar, weight, distance, loss = logical(call, arrays, "a", "b", "similar", "weight", "distance", "loss")
     given = (a, b, *by_type(similar), weight, distance, loss, view(a), view(b))
@@ -106,7 +114,7 @@ def contrastive_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]
     return [cuda.launch("losses", "contrastive_loss", len(a), *given, *numbers, block=min(BLOCK, threads(each(a))))]
 
 
-@recipe("contrastive_loss_dx")
+@recipe("contrastive_loss_dx", short="a b similar d_distance da db")
 def contrastive_loss_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     a, b, similar = logical(call, arrays, "a", "b", "similar")
     given = logical(call, arrays, "weight", "distance", "z", "dy", "d_distance", "da", "db")
@@ -114,14 +122,14 @@ def contrastive_loss_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kern
     return [cuda.each("losses", "contrastive_loss_dx", a.size, a, b, *by_type(similar), *given, *numbers)]
 
 
-@recipe("triplet_loss")
+@recipe("triplet_loss", short="a p n")
 def triplet_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     a, *given = logical(call, arrays, "a", "p", "n", "weight", "near", "far", "loss")
     numbers = (view(a), call.args["margin"], int(call.args["squared"]), each(a))
     return [cuda.launch("losses", "triplet_loss", len(a), a, *given, *numbers, block=min(BLOCK, threads(each(a))))]
 
 
-@recipe("triplet_loss_dx")
+@recipe("triplet_loss_dx", short="a p n da dp dn")
 def triplet_loss_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     a, *given = logical(call, arrays, "a", "p", "n", "weight", "near", "far", "z", "dy", "da", "dp", "dn")
     numbers = (view(a), call.args["margin"], int(call.args["squared"]), each(a))
@@ -137,7 +145,7 @@ def regions(p: DeviceArray, label: DeviceArray, axis: int) -> tuple[View, View, 
     return view(p, order), own, view(label), p.shape[axis], prod(p.shape) // (p.shape[0] * p.shape[axis])
 
 
-@recipe("dice_loss")
+@recipe("dice_loss", short="p label")
 def dice_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     p, label, weight, loss = logical(call, arrays, "p", "label", "weight", "loss")
     *views, classes, size = regions(p, label, call.args["axis"])
@@ -145,7 +153,7 @@ def dice_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.launch("losses", "dice_loss", len(p) * classes, *given, block=threads(size))]
 
 
-@recipe("dice_loss_dx")
+@recipe("dice_loss_dx", short="p label dx")
 def dice_loss_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     p, label, *given = logical(call, arrays, "p", "label", "weight", "z", "dy", "dx")
     *views, classes, size = regions(p, label, call.args["axis"])

@@ -53,27 +53,27 @@ def anywhere(call: Call, cuda: Cuda, kernel: str, x: DeviceArray, *args: object)
     return [cuda.each("lrn", kernel, x.size, x, *args, view(x), axes, *numbers(call))]
 
 
-@recipe("lrn", fits=across)
+@recipe("lrn", fits=across, short="x y")
 def lrn_rows(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return by_rows(call, cuda, "lrn_rows", *memory(call, arrays, "x", "local", "y"))
 
 
-@recipe("lrn", fits=within)
+@recipe("lrn", fits=within, short="x y")
 def lrn_image(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_image(call, cuda, "lrn_image", *memory(call, arrays, "x", "local", "y"))
 
 
-@recipe("lrn")
+@recipe("lrn", short="x y")
 def lrn(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return anywhere(call, cuda, "lrn", *logical(call, arrays, "x", "local", "y"))
 
 
-@recipe("lrn_dx", fits=across)
+@recipe("lrn_dx", fits=across, short="x dy dx")
 def lrn_rows_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return by_rows(call, cuda, "lrn_rows_dx", *memory(call, arrays, "x", "local", "dy", "dx"))
 
 
-@recipe("lrn_dx")
+@recipe("lrn_dx", short="x dy dx")
 def lrn_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """What is added up is made first: dx may take the memory of dy."""
     x, local, dy, dx = logical(call, arrays, "x", "local", "dy", "dx")

@@ -51,14 +51,14 @@ def counted(cuda: Cuda, bins: DeviceArray, weights: DeviceArray, sums: Any, coun
     ]
 
 
-@recipe("hits")
+@recipe("hits", short="x")
 def hits(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     s, (hit,) = Scores(call, arrays), logical(call, arrays, "hit")
     top = call.args["top_k"]
     return [cuda.each("metrics", "hits", s.count, s.x, *s.given, hit, s.lines, s.line, view(hit), s.classes, top)]
 
 
-@recipe("confusion")
+@recipe("confusion", short="x")
 def confusion(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     s, (sums,) = Scores(call, arrays), memory(call, arrays, "sums")
     bins, weights = cuda.scratch(s.count, dtype="int32"), cuda.scratch(s.count)
@@ -79,7 +79,7 @@ def class_means(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [told, *sums, cuda.each("metrics", "divide", y.size, total, whole, y)]
 
 
-@recipe("class_counts")
+@recipe("class_counts", short="x")
 def class_counts(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Right, predicted and true of a class are three bins beside one another, each counted by itself."""
     s, (sums,), args = Scores(call, arrays), memory(call, arrays, "sums"), call.args
@@ -108,7 +108,7 @@ def row(table: DeviceArray, number: int) -> DeviceArray:
     return DeviceArray(table.driver, table.address + table.dtype.itemsize * width * number, (width,), table.dtype, table.owner)
 
 
-@recipe("score_histogram")
+@recipe("score_histogram", short="x")
 def score_histogram(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, label, weight = logical(call, arrays, "x", "label", "weight")
     (sums,), ignore = memory(call, arrays, "sums"), NOTHING if call.args["ignore"] is None else call.args["ignore"]

@@ -9,14 +9,16 @@ from math import prod
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, logical, memory, recipe
-from dltrain.ops.cuda.launch import RANKS, View, view
+from dltrain.ops.cuda.launch import RANKS, REALS, View, view
 from dltrain.ops.signature import Call
 
 KINDS = {"sum": 0, "asum": 1, "sumsq": 2, "mean": 3}  # of a reduction
 
 
 def words(array: DeviceArray) -> DeviceArray:
-    """The same memory as floats, for kernels that only move; integers are moved bit by bit."""
+    """Real numbers as they are; the memory of others as floats, for kernels that only move them, bit by bit."""
+    if array.dtype in REALS:
+        return array
     return DeviceArray(array.driver, array.address, array.sizes, "float32", array.owner, array.axes)
 
 
@@ -42,19 +44,19 @@ def collect(cuda: Cuda, x: DeviceArray, y: DeviceArray, kept: View, gone: View, 
 
 
 # --- the same values elsewhere ---
-@recipe("reshape")
+@recipe("reshape", short="x y")
 def reshape(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = logical(call, arrays, "x", "y")
     return move(cuda, x, y, view(x), view(y), y.size)
 
 
-@recipe("permute", "permute_add")
+@recipe("permute", "permute_add", short="x y")
 def permute(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = logical(call, arrays, "x", "y")
     return move(cuda, x, y, view(x.transpose(call.args["order"])), view(y), y.size, add=call.op.name == "permute_add")
 
 
-@recipe("concat")
+@recipe("concat", short="xs y")
 def concat(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (y,), axis, at, made = logical(call, arrays, "y"), call.args["axis"], 0, []
     for x in (arrays.logical(tensor) for tensor in call.args["xs"]):
@@ -63,13 +65,13 @@ def concat(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return made
 
 
-@recipe("cut")
+@recipe("cut", short="x y")
 def cut(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = logical(call, arrays, "x", "y")
     return move(cuda, x, y, seen(y.shape, x.strides), view(y), y.size, x_at=call.args["start"] * x.strides[call.args["axis"]])
 
 
-@recipe("crop")
+@recipe("crop", short="x y")
 def crop(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = logical(call, arrays, "x", "y")
     at = sum(start * step for start, step in zip(call.args["starts"], x.strides, strict=True))
@@ -83,14 +85,14 @@ def tiled(whole: DeviceArray, part: DeviceArray, axis: int, tiles: int) -> tuple
     return sizes, steps
 
 
-@recipe("tile")
+@recipe("tile", short="x y")
 def tile(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, y), axis = logical(call, arrays, "x", "y"), call.args["axis"]
     sizes, steps = tiled(y, x, axis, call.args["tiles"])
     return move(cuda, x, y, seen(sizes, [*x.strides[:axis], 0, *x.strides[axis:]]), seen(sizes, steps), y.size)
 
 
-@recipe("tile_dx")
+@recipe("tile_dx", short="dy dx")
 def tile_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (dy, dx), axis, tiles = logical(call, arrays, "dy", "dx"), call.args["axis"], call.args["tiles"]
     gone = seen([tiles], [dx.shape[axis] * dy.strides[axis]])
@@ -104,13 +106,13 @@ def repeated(x: DeviceArray, y: DeviceArray) -> list[int]:
     return [0 if size == 1 else step for size, step in zip(x.shape, x.strides, strict=True)]
 
 
-@recipe("broadcast")
+@recipe("broadcast", short="x y")
 def broadcast(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y = logical(call, arrays, "x", "y")
     return move(cuda, x, y, seen(y.shape, repeated(x, y)), view(y), y.size)
 
 
-@recipe("broadcast_dx")
+@recipe("broadcast_dx", short="dy dx")
 def broadcast_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     dy, dx = logical(call, arrays, "dy", "dx")
     gone = [axis for axis in range(dy.ndim) if dx.size == 1 or dx.shape[axis] == 1]
@@ -130,14 +132,14 @@ def row(x: DeviceArray) -> tuple[View, int, int]:
     return seen(x.shape[1:], x.strides[1:]), prod(x.shape[1:]), x.strides[0]
 
 
-@recipe("take")
+@recipe("take", short="x y")
 def take(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, y), (index,) = logical(call, arrays, "x", "y"), memory(call, arrays, "index")
-    (one, size, _), real = row(y), call.args["y"].dtype == "float"
-    return [cuda.each("moves", "take", y.size, words(x), index, words(y), one, size, x.shape[0], int(real))]
+    (one, size, _), has_nan = row(y), call.args["y"].dtype == "float"
+    return [cuda.each("moves", "take", y.size, words(x), index, words(y), one, size, x.shape[0], int(has_nan))]
 
 
-@recipe("take_dx")
+@recipe("take_dx", short="dy dx")
 def take_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Each element looks through all indices for those that took it."""
     (dy, dx), (index,) = logical(call, arrays, "dy", "dx"), memory(call, arrays, "index")
@@ -158,21 +160,21 @@ def find_nonzero(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 
 # --- sums over the last axes ---
-@recipe("reduce")
+@recipe("reduce", short="x")
 def reduce(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, y), kind = logical(call, arrays, "x", "y"), KINDS[call.args["operation"]]
     over = x.size // y.size
     return [cuda.launch("moves", "reduce", y.size, x, y, view(x), view(y), over, kind, call.args["coeff"])]
 
 
-@recipe("reduce_dx")
+@recipe("reduce_dx", short="x dx")
 def reduce_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, dy, dx), kind = logical(call, arrays, "x", "dy", "dx"), KINDS[call.args["operation"]]
     over = x.size // dy.size
     return [cuda.each("moves", "reduce_dx", x.size, x, dy, dx, view(x), view(dy), over, kind, call.args["coeff"])]
 
 
-@recipe("arg_max")
+@recipe("arg_max", short="x")
 def arg_max(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """A thread for each line of scores, which looks through it once for each place that is wanted."""
     (x, y), axis, top = logical(call, arrays, "x", "y"), call.args["axis"], call.args["top_k"]

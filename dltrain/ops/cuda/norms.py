@@ -55,7 +55,7 @@ def layout(x: Shape) -> Layout:
     return Layout(x.count // max(x[1], 1), x[1], 1 if len(x) in (2, 4) else prod(x[2:]))
 
 
-@recipe("channel_moments")
+@recipe("channel_moments", short="x")
 def channel_moments(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, mean, variance), of = memory(call, arrays, "x", "mean", "variance"), layout(call.args["x"].shape)
     chunk, chunks = of.chunk(cuda.driver.processors)
@@ -66,7 +66,7 @@ def channel_moments(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     ]
 
 
-@recipe("channel_norm_dw")
+@recipe("channel_norm_dw", short="x dy")
 def channel_norm_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, dy, mean, variance = memory(call, arrays, "x", "dy", "mean", "variance")
     outs, of = memory(call, arrays, "dscale", "dbias", "total", "along"), layout(call.args["x"].shape)
@@ -78,7 +78,7 @@ def channel_norm_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     ]
 
 
-@recipe("channel_norm_dx")
+@recipe("channel_norm_dx", short="x dy dx")
 def channel_norm_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     given = memory(call, arrays, "x", "mean", "variance", "scale", "dy", "total", "along", "dx")
     of, eps = layout(call.args["x"].shape), call.args["eps"]
@@ -93,12 +93,12 @@ def normalised(call: Call, arrays: Arrays, cuda: Cuda, finish: Finish | None) ->
     return [launch(cuda.driver, text, "channel_norm", of.grid(cuda.driver.processors), args, of.block)]
 
 
-@recipe("channel_norm")
+@recipe("channel_norm", short="x y")
 def channel_norm(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return normalised(call, arrays, cuda, None)
 
 
-@recipe("channel_norm_elementwise")
+@recipe("channel_norm_elementwise", short="x other y")
 def channel_norm_elementwise(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return normalised(call, arrays, cuda, (call.args["formula"], call.args["constants"]))
 

@@ -24,7 +24,7 @@ def text(
 ) -> str:
     """point(x…, weight, (z, dy,) out…, view of each, constants…, per, ignore, count):  out = weight formula(x…) (dy / z)
 
-    xs: (type, index) of each; outs: the index of each, or "" where it is not wanted.
+    xs: (real or int, index) of each; outs: the index of each, or "" where it is not wanted.
     """
 
     def at(kind: str, view: str) -> str:
@@ -34,7 +34,7 @@ def text(
     made = [f"r{number}" for number in range(len(formula.results))]
     heads = [f"const {kind} *x{number}" for number, (kind, _) in enumerate(xs)]
     heads += ["const float *weight", *(["const float *z", "const float *dy"] if slope else [])]
-    heads += [f"float *o{number}" for number in range(len(outs))]
+    heads += [f"real *o{number}" for number in range(len(outs))]
     heads += [f"View vx{number}" for number in range(len(xs))] + ["View vw"] + [f"View vo{number}" for number in range(len(outs))]
     heads += [*(f"float {name}" for name in constants), "int per", "int ignore", "int count"]
     lines = [f"float a{number} = (float)x{number}[{at(index, f'vx{number}')}];" for number, (_, index) in enumerate(xs)]
@@ -62,19 +62,19 @@ def point(call: Call, arrays: Arrays, cuda: Cuda, outs: list[DeviceArray | None]
             return ""
         return ONE if array.size != first.size else SAME if alike else OTHER
 
-    kinds = tuple(("int" if x.dtype == np.int32 else "float", index(x)) for x in xs)
+    kinds = tuple(("int" if x.dtype == np.int32 else "real", index(x)) for x in xs)
     made = text(call.args["formula"], kinds, index(weight) or SAME, tuple(map(index, outs)), bool(slope), ignore is not None)
     views = [View() if array is None or alike else view(array) for array in (*xs, weight, *outs)]
     numbers = (*call.args["constants"], 1 if weight is None else max(1, first.size // weight.size), ignore or 0)
     return [cuda.each("", "point", first.size, *xs, weight, *slope, *outs, *views, *numbers, text=made)]
 
 
-@recipe("pointwise_loss")
+@recipe("pointwise_loss", short="xs")
 def pointwise_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return point(call, arrays, cuda, logical(call, arrays, "loss"), ())
 
 
-@recipe("pointwise_loss_dx")
+@recipe("pointwise_loss_dx", short="xs da db dc")
 def pointwise_loss_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     z, dy, *outs = logical(call, arrays, "z", "dy", "da", "db", "dc")
     return point(call, arrays, cuda, outs[: len(call.args["formula"].results)], (z, dy))

@@ -59,22 +59,22 @@ def over_image(call: Call, cuda: Cuda, kernel: str, *args: object) -> list[Kerne
     return [cuda.launch("pooling", kernel, grid, *args, *numbers, block=block)]
 
 
-@recipe("max_pool", fits=planar)
+@recipe("max_pool", fits=planar, short="x y")
 def max_pool_image(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_image(call, cuda, "max_pool_image", *memory(call, arrays, "x", "y", "winner"))
 
 
-@recipe("max_pool_dx", fits=planar)
+@recipe("max_pool_dx", fits=planar, short="dy dx")
 def max_pool_dx_image(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_image(call, cuda, "max_pool_dx_image", *memory(call, arrays, "dy", "winner", "dx"))
 
 
-@recipe("mean_pool", "sum_pool", fits=planar)
+@recipe("mean_pool", "sum_pool", fits=planar, short="x y")
 def sum_pool_image(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_image(call, cuda, "sum_pool_image", *memory(call, arrays, "x", "y"))
 
 
-@recipe("mean_pool_dx", "sum_pool_dx", fits=planar)
+@recipe("mean_pool_dx", "sum_pool_dx", fits=planar, short="dy dx")
 def sum_pool_dx_image(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_image(call, cuda, "sum_pool_dx_image", *memory(call, arrays, "dy", "dx"))
 
@@ -98,17 +98,17 @@ def over_axes(call: Call, arrays: Arrays, cuda: Cuda, names: str, *numbers: obje
     return [cuda.each("windows", kernel, count, *given, *geometry(call, cuda), *numbers)]
 
 
-@recipe("max_pool", fits=spatial)
+@recipe("max_pool", fits=spatial, short="x y")
 def max_pool(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "x y winner")
 
 
-@recipe("max_pool_dx", fits=spatial)
+@recipe("max_pool_dx", fits=spatial, short="dy dx")
 def max_pool_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "dy winner dx")
 
 
-@recipe("max_pool_dx")
+@recipe("max_pool_dx", short="dy dx")
 def scatter(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Of winners that may be anywhere (Unpooling): each plane is added up by one thread, so that the order is fixed."""
     dy, winner, dx = memory(call, arrays, "dy", "winner", "dx")
@@ -122,31 +122,31 @@ def scatter(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [clear, added]
 
 
-@recipe("mean_pool", "sum_pool", fits=spatial)
+@recipe("mean_pool", "sum_pool", fits=spatial, short="x y")
 def sum_pool(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "x y", int(call.op.name == "mean_pool"))
 
 
-@recipe("mean_pool_dx", "sum_pool_dx", fits=spatial)
+@recipe("mean_pool_dx", "sum_pool_dx", fits=spatial, short="dy dx")
 def sum_pool_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "dy dx", int(call.op.name == "mean_pool_dx"))
 
 
-@recipe("lp_pool", "lse_pool", fits=spatial)
+@recipe("lp_pool", "lse_pool", fits=spatial, short="x y")
 def power_pool(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "x y", call.args["p" if call.op.name == "lp_pool" else "beta"])
 
 
-@recipe("lp_pool_dx", "lse_pool_dx", fits=spatial)
+@recipe("lp_pool_dx", "lse_pool_dx", fits=spatial, short="x y dy dx")
 def power_pool_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "x y dy dx", call.args["p" if call.op.name == "lp_pool_dx" else "beta"])
 
 
-@recipe("expected_pool", fits=spatial)
+@recipe("expected_pool", fits=spatial, short="x y")
 def expected_pool(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "x y")
 
 
-@recipe("stochastic_pool", fits=spatial)
+@recipe("stochastic_pool", fits=spatial, short="x y")
 def stochastic_pool(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_axes(call, arrays, cuda, "x count y winner", *call.args["key"])

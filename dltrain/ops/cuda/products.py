@@ -18,7 +18,7 @@ def turned(array: DeviceArray) -> DeviceArray:
     return array.transpose((*front, end, last))
 
 
-@recipe("matmul")
+@recipe("matmul", short="a b y")
 def matmul(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     a, b, y = logical(call, arrays, "a", "b", "y")
     a, b = turned(a) if call.args["transpose_a"] else a, turned(b) if call.args["transpose_b"] else b

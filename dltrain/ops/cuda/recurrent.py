@@ -83,7 +83,7 @@ class Stack:
         """(rows, …) of what is read, in the order of its view."""
         if of_x is None:
             return x.reshape(rows, -1)
-        to = self.cuda.scratch(rows, x.size // rows)
+        to = self.cuda.scratch(rows, x.size // rows, dtype=x.dtype)
         self.launches += move(self.cuda, x, to, of_x, view(to), x.size)
         return to
 
@@ -178,7 +178,7 @@ def forwards(stack: Stack, number: int, below: DeviceArray, a: DeviceArray, out:
         stack.end(state, number, carried, last)
 
 
-@recipe("recurrent", fits=known)
+@recipe("recurrent", fits=known, short="x x_static h0 y state")
 def recurrent(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     stack = Stack(call, arrays, cuda)
     below = stack.read(0)
@@ -244,7 +244,7 @@ def backwards(stack: Stack, number: int, read: DeviceArray, dy: Rows, ds: States
     starts_back(stack, part, ds, number)
 
 
-@recipe("recurrent_grad", fits=known)
+@recipe("recurrent_grad", fits=known, short="x x_static dy dstate dx dx_static dh0")
 def recurrent_grad(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     stack = Stack(call, arrays, cuda)
     da = cuda.scratch(stack.steps, stack.samples, len(stack.weights[0]["weight_x"]))

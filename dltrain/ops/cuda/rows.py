@@ -41,7 +41,7 @@ class Rows:
         return (1, 0) if scale is None else (prod(self.x.shape[axis + scale.ndim :]) if scale.size > 1 else 1, scale.size)
 
 
-@recipe("row_moments")
+@recipe("row_moments", short="x")
 def row_moments(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, variance = logical(call, arrays, "x", "mean", "variance")
     rows = Rows(x, mean)
@@ -56,7 +56,7 @@ def over(call: Call, cuda: Cuda, rows: Rows, scale: DeviceArray | None, grid: tu
     return [cuda.launch("rows", call.op.name, grid, *args, *rows.views, own, *numbers, block=rows.block)]
 
 
-@recipe("row_norm")
+@recipe("row_norm", short="x y")
 def row_norm(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Few long rows are shared by several blocks."""
     x, mean, *others, y = logical(call, arrays, "x", "mean", "variance", "scale", "bias", "y")
@@ -65,7 +65,7 @@ def row_norm(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over(call, cuda, rows, others[1], (rows.blocks, max(1, min(turns, wanted))), x, mean, *others, y)
 
 
-@recipe("row_norm_dx")
+@recipe("row_norm_dx", short="x dy dx")
 def row_norm_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, *others = logical(call, arrays, "x", "mean", "variance", "scale", "dy", "dx")
     rows = Rows(x, mean)
@@ -84,7 +84,7 @@ def beside(call: Call) -> bool:
     return call.args["axis"] + len(scale.shape) == len(x.shape) and scale.shape.count == width and len(scale.shape) != 4
 
 
-@recipe("row_norm_dw", fits=beside)
+@recipe("row_norm_dw", fits=beside, short="x dy")
 def row_norm_dw_beside(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, variance, dy, dscale, dbias = logical(call, arrays, "x", "mean", "variance", "dy", "dscale", "dbias")
     rows, scales = Rows(x, mean), (dbias if dscale is None else dscale).size
@@ -101,7 +101,7 @@ def row_norm_dw_beside(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kerne
     ]
 
 
-@recipe("row_norm_dw")
+@recipe("row_norm_dw", short="x dy")
 def row_norm_dw(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, mean, variance, dy, dscale, dbias = logical(call, arrays, "x", "mean", "variance", "dy", "dscale", "dbias")
     rows, scale = Rows(x, mean), dbias if dscale is None else dscale

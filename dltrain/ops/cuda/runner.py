@@ -9,11 +9,15 @@ import numpy as np
 
 from dltrain.errors import Diverged
 from dltrain.ops.backend import Arrays, Kernel, bind_reference
+from dltrain.ops.cuda.burst import Burst, Pick
 from dltrain.ops.signature import Call
 from dltrain.tensor import Tensor
 
 if TYPE_CHECKING:
     from dltrain.ops.cuda.backend import Cuda
+
+
+MOST, FEW, LITTLE = 16, 256, 4e9  # steps in one graph, where a step has few launches and little arithmetic
 
 
 class Launches:
@@ -71,6 +75,23 @@ class Runner:
         self.captures = cuda.graphs and bool(segments) and all(each.fixed for segment in segments for each in segment)
         self.runs = 0
         self.graph: Kernel | None = None
+        self.bursts: dict[tuple[int, ...], Burst] = {}
+        calls = [each for segment in segments for each in segment]
+        launches, work = sum(len(each.launches) for each in calls), sum(each.call.op.flops(each.call.args) for each in calls)
+        self.most = MOST if self.captures and launches <= FEW and work <= LITTLE else 1
+
+    @property
+    def at_once(self) -> int:
+        """How many runs one graph may hold, now that everything is loaded."""
+        return self.most if self.graph is not None else 1
+
+    def burst(self, scalars: list[Any], values: list[Any], fields: list[tuple[Any, Any]], rows: Any) -> None:
+        """A run for each of the rows: with `values` of the scalars, and these rows of the tables as the fields."""
+        picks = [Pick(to, self.cuda.staging.table(table, to)) for to, table in fields]
+        key = (len(rows), *(pick.table.address for pick in picks))
+        if key not in self.bursts:
+            self.bursts[key] = Burst(self.cuda, self.segments, len(rows), scalars, picks)
+        self.bursts[key](values, rows)
 
     def __call__(self) -> None:
         self.runs += 1
@@ -82,5 +103,5 @@ class Runner:
         for segment in self.segments:
             for each in segment:
                 each()
-                if not self.cuda.graphs:
+                if not self.cuda.graphs and not (self.cuda.scales and each.call.way == "backward"):  # which may be too large
                     each.look()

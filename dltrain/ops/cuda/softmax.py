@@ -37,14 +37,14 @@ def over_lines(cuda: Cuda, kernel: str, x: DeviceArray, axis: int, *args: object
     return [cuda.launch("softmax", kernel, max(1, -(-count * team // block)), *args, count, team, block=block)]
 
 
-@recipe("softmax", "log_softmax")
+@recipe("softmax", "log_softmax", short="x y")
 def softmax(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x, y), axis = logical(call, arrays, "x", "y"), call.args["axis"]
     numbers = (x.strides[axis], x.shape[axis], int(call.op.name.startswith("log")))
     return over_lines(cuda, "softmax", x, axis, x, y, lines(x, axis), *numbers)
 
 
-@recipe("softmax_dx", "log_softmax_dx")
+@recipe("softmax_dx", "log_softmax_dx", short="y dy dx")
 def softmax_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (y, dy, dx), axis = logical(call, arrays, "y", "dy", "dx"), call.args["axis"]
     numbers = (y.strides[axis], y.shape[axis], int(call.op.name.startswith("log")))
@@ -94,7 +94,7 @@ class Places:
         self.numbers = [per, x.strides[self.axis], x.shape[self.axis], int(ignore is not None), ignore or 0]
 
 
-@recipe("softmax_loss", "smooth_softmax_loss", "soft_label_loss", "infogain_loss", "focal_loss")
+@recipe("softmax_loss", "smooth_softmax_loss", "soft_label_loss", "infogain_loss", "focal_loss", short="x target")
 def class_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, prob = logical(call, arrays, "x", "prob")
     places, (target, table) = Places(call, arrays, x), wanted(call, arrays, cuda)
@@ -102,7 +102,7 @@ def class_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_lines(cuda, "class_loss", x, places.axis, *given, *kind_of(call))
 
 
-@recipe("softmax_loss_dx", "smooth_softmax_loss_dx", "soft_label_loss_dx", "infogain_loss_dx", "focal_loss_dx")
+@recipe("softmax_loss_dx", "smooth_softmax_loss_dx", "soft_label_loss_dx", "infogain_loss_dx", "focal_loss_dx", short="target dx")
 def class_loss_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     prob, z, dy, dx = logical(call, arrays, "prob", "z", "dy", "dx")
     places, (target, table) = Places(call, arrays, prob), wanted(call, arrays, cuda)
@@ -117,7 +117,7 @@ def choice(call: Call) -> tuple[object, ...]:
     return int(call.args["logarithms"]), CAFFE_LEAST
 
 
-@recipe("hinge_loss", "label_loss")
+@recipe("hinge_loss", "label_loss", short="x")
 def score_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     (x,) = logical(call, arrays, "x")
     places = Places(call, arrays, x)
@@ -125,7 +125,7 @@ def score_loss(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return over_lines(cuda, call.op.name, x, places.axis, *given, team=1 if call.op.name == "label_loss" else None)
 
 
-@recipe("hinge_loss_dx", "label_loss_dx")
+@recipe("hinge_loss_dx", "label_loss_dx", short="x dx")
 def score_loss_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, z, dy, dx = logical(call, arrays, "x", "z", "dy", "dx")
     places = Places(call, arrays, x)

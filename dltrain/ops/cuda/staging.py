@@ -45,7 +45,7 @@ class Staging:
             return
         host = np.ascontiguousarray(values)
         if host.dtype.name not in KINDS or (host.dtype == np.int32) != (to.dtype == np.int32):
-            host = host.astype(to.dtype)
+            host = host.astype(np.int32 if to.dtype == np.int32 else np.float32)
         if host.size:
             raw, slot = self.send(to, host)
             logical = to if host.shape == to.shape else to.reshape(host.shape)
@@ -53,16 +53,20 @@ class Staging:
             self.cuda.driver.raise_flag(slot.free)
 
     def pick(self, to: DeviceArray, values: Picked) -> None:
-        """Rows of a table that lies on the device since it was first seen."""
-        if id(values.table) not in self.tables:
-            held = self.cuda.alloc(values.table.size, to.dtype)
-            held[...] = np.asarray(values.table, to.dtype).reshape(-1)
-            self.tables[id(values.table)] = (values.table, held)
-        table, kernel = self.tables[id(values.table)][1], "pick_int" if to.dtype == np.int32 else "pick_float"
+        """Rows of a table that lies on the device."""
+        table, kernel = self.table(values.table, to), "pick_int" if to.dtype == np.int32 else "pick_float"
         raw, slot = self.send(to, np.ascontiguousarray(values.rows, np.int32))
         logical = to if to.shape == values.shape else to.reshape(values.shape)
         self.cuda.each("staging", kernel, to.size, table, raw, logical, view(logical), to.size // len(values))()
         self.cuda.driver.raise_flag(slot.free)
+
+    def table(self, values: Any, to: DeviceArray) -> DeviceArray:
+        """A table as numbers of the kind that `to` holds, on the device since it was first asked for."""
+        if id(values) not in self.tables:
+            held = self.cuda.alloc(values.size, to.dtype)
+            held[...] = np.asarray(values).reshape(-1)
+            self.tables[id(values)] = (values, held)
+        return self.tables[id(values)][1]
 
     def send(self, to: DeviceArray, host: Any) -> tuple[DeviceArray, Slot]:
         """The bytes of an array of the host, on the device when what is launched next looks at them."""

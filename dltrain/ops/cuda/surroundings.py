@@ -49,7 +49,7 @@ class Planes:
             self.now, self.next = self.next, self.now
 
 
-@recipe("subtract_around", "subtract_around_dx")
+@recipe("subtract_around", "subtract_around_dx", short="x y dy dx")
 def subtract_around(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     back = call.op.name.endswith("_dx")
     x, y = logical(call, arrays, *(("dy", "dx") if back else ("x", "y")))
@@ -60,7 +60,7 @@ def subtract_around(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return planes.launches
 
 
-@recipe("divide_around")
+@recipe("divide_around", short="x y")
 def divide_around(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, deviation, y = logical(call, arrays, "x", "deviation", "y")
     planes, middle = Planes(cuda, x, call.args["size"]), cuda.scratch(len(x))
@@ -71,7 +71,7 @@ def divide_around(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return planes.launches
 
 
-@recipe("divide_around_dx")
+@recipe("divide_around_dx", short="x dy dx")
 def divide_around_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, deviation, dy, dx = logical(call, arrays, "x", "deviation", "dy", "dx")
     planes, middle, shared = Planes(cuda, x, call.args["size"]), cuda.scratch(len(x)), cuda.scratch(len(x))

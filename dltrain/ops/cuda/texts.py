@@ -42,6 +42,17 @@ def kind(parameter: str) -> str:
     return " ".join(words[:-1])
 
 
+@cache
+def typed(text: str, name: str, types: tuple[str, ...]) -> str:
+    """The text in which the `real` of each of a kernel's parameters is a type of its own: float, bf16 or fp16."""
+
+    def said(found: re.Match[str]) -> str:
+        words = zip(found[3].split(","), types, strict=True)
+        return found[0].replace(found[3], ",".join(re.sub(r"\breal\b", kind, word) for word, kind in words))
+
+    return DEFINED.sub(lambda found: said(found) if found[2] == name else found[0], text)
+
+
 def files() -> list[str]:
     """The names of all files of kernels."""
     return sorted(path.stem for path in KERNELS.glob("*.cu"))

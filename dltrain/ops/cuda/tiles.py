@@ -26,6 +26,8 @@ MOST_OFFERS = 6
 LANES = 128  # products that a multiprocessor makes in a cycle
 LATENCY = 600  # cycles that a slice takes to come, when nothing hides it
 JOIN = 4000  # cycles of one more launch
+JOINED = 16  # parts that the last block of a tile joins by itself
+LAST = 800  # cycles until it knows that it is the last
 
 
 class Tile(NamedTuple):
@@ -92,7 +94,7 @@ def cuts(processors: int, rows: int, columns: int, depth: int, count: int = 1, s
                 break
             waves = -(-blocks * parts // processors)
             arithmetic = waves * slices * DEPTH * tile.rows * tile.columns / (LANES * tile.share)
-            joining = JOIN + count * rows * columns * parts / processors / 2 if parts > 1 else 0
+            joining = count * rows * columns * parts / processors / 2 + (JOIN if parts > JOINED else LAST) if parts > 1 else 0
             cycles[made] = max(arithmetic, -(-waves // 4) * slices * LATENCY) + joining
     return tuple(sorted(cycles, key=cycles.__getitem__))
 
@@ -110,9 +112,16 @@ class ByTiles:
         return self.launches(named(variant, self.sizes[2]), given)
 
 
+def joint(cuda: Cuda, way: Cut, tiles: int) -> tuple[DeviceArray | None, DeviceArray | None]:
+    """What the blocks of a tile need to join its parts: memory for these, and a ticket a tile.  Nothing where they do not."""
+    if not 1 < way.parts <= JOINED:
+        return None, None
+    return cuda.scratch(tiles, way.parts, way.tile.rows * (way.tile.columns + 1)), cuda.tickets(tiles)
+
+
 def at_once(array: DeviceArray, *sizes: int) -> int:
-    """4 where runs of these sizes, and the array, lie on borders of 16 bytes, so that four numbers are read at once; else 1."""
-    return 4 if array.address % 16 == 0 and all(size % 4 == 0 for size in sizes) else 1
+    """4 where runs of these sizes, and the array, lie on borders of four numbers, so that four are read at once; else 1."""
+    return 4 if array.address % (4 * array.dtype.itemsize) == 0 and all(size % 4 == 0 for size in sizes) else 1
 
 
 def head(tile: Tile, finish: Finish | None = None, **numbers: Any) -> str:

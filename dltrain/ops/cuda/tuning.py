@@ -21,7 +21,7 @@ from dltrain.ops.cuda.texts import files, text_of
 
 FOLDER = "tuned"
 BLOCKS = 128  # that compare two results, at most
-CLOSE = {"tf32": 2e-2}  # how far, as a share of the largest number, a result may be from the first way's
+CLOSE = {"tf32": 2e-2, "bf16": 2e-2, "fp16": 2e-2}  # how far, in shares of the largest number, from the first way's result
 FEW = 1e-4  # the same in the other precisions
 STRAYS = 1 / 32  # of all results may be no number for that one of x: some ways, Winograd's, see more of x than they should
 ENOUGH = 2e-3  # seconds that one measurement lasts, at least
@@ -107,8 +107,9 @@ def described(item: tuple[str, DeviceArray | None]) -> str:
     name, array = item
     if array is None:
         return f"no {name}"
-    border = next(size for size in (256, 16, 4) if array.address % size == 0)
-    return f"{name} {array.sizes} {array.axes} @{border}"
+    border = next(size for size in (256, 16, 4, 2) if array.address % size == 0)
+    kind = "" if array.dtype == np.float32 else f" {array.dtype.itemsize} bytes"
+    return f"{name} {array.sizes} {array.axes} @{border}{kind}"
 
 
 class Trial:
@@ -145,7 +146,7 @@ class Trial:
         self.right = {name: self.twin(array, 0) for name, array in self.before.items()}
         x = self.arrays.get("x")
         if x is not None:
-            x.driver.upload(x.address + x.nbytes - 4, np.full(1, np.nan, np.float32))
+            DeviceArray(x.driver, x.address + x.nbytes - x.dtype.itemsize, (1,), x.dtype)[...] = np.full(1, np.nan)
         self.attempted(first.bind(first.offers()[0], self.arrays))
         for name, array in self.right.items():
             self.copy(array, self.arrays[name])

@@ -14,6 +14,7 @@ from dltrain.ops.cuda.backend import Cuda, memory, recipe
 from dltrain.ops.cuda.formulas import function, prelude
 from dltrain.ops.cuda.launch import BLOCK, launch
 from dltrain.ops.formula import Formula
+from dltrain.ops.reference.scaling import LARGEST
 from dltrain.ops.signature import Call
 
 PARTS = 256  # blocks that a sum over all parameters is split into
@@ -37,10 +38,7 @@ def sum_of_squares(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     g, norm = memory(call, arrays, "g", "norm")
     count = max(1, min(PARTS, -(-g.size // 1024)))
     parts = cuda.scratch(count, dtype=np.float64)
-    return [
-        cuda.launch("update", "square_sums", count, g, parts, g.size),
-        cuda.launch("update", "join_sums", 1, parts, norm, count),
-    ]
+    return [cuda.launch("update", "square_sums", count, g, parts, norm, cuda.tickets(1), g.size)]
 
 
 @recipe("squares")
@@ -59,28 +57,26 @@ def update(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     )
     stage, coupled = args["stage"], args["stage"] != "second" and not {"pull", "decay"} & set(formula.arguments)
     text = update_text(formula, len(slots), len(losses), stage, coupled)
-    values = [w, g, *slots, *rates, *hyper, norm, norms, failed, rows_of(call, cuda)]
+    values = [w, g, *slots, *rates, *hyper, norm, norms, *losses, failed, rows_of(call, cuda)]
     numbers = [args["clip"] or -1.0, 1.0 / args["iter_size"], bool(args["l1"])]
     grid = blocks(args["segments"])
-    return [
-        launch(cuda.driver, text, "check", 1, [norm, *losses, failed], 1),
-        launch(cuda.driver, text, "move", grid, [*values, *numbers, grid[1]], BLOCK),
-    ]
+    return [launch(cuda.driver, text, "move", grid, [*values, *numbers, grid[1]], BLOCK)]
 
 
 @cache
 def update_text(formula: Formula, slots: int, losses: int, stage: str, coupled: bool) -> str:
-    """check: failed = 1 where the norm or a loss is not finite;   move: the rule on every element of every parameter."""
-    heads = "".join(f", const float *l{number}" for number in range(losses))
-    finite = "".join(f" && isfinite(l{number}[0])" for number in range(losses))
-    text = f"{prelude()}{function(formula)}KERNEL check(const double *norm{heads}, int *failed) {{\n"
-    text += f"    if (!(isfinite(norm[0]){finite})) failed[0] = 1;\n}}\n\n"
+    """The rule on every element of every parameter; where the norm or a loss is not finite nothing moves, and failed = 1."""
+    finite = "".join(f" && isfinite(loss{number}[0])" for number in range(losses))
+    text = f"{prelude()}{function(formula)}"
     lr, *rest = formula.arguments[2 + slots :]
     hyper = [name for name in rest if name not in OFFERED]
     heads = "".join(f", float *s{number}" for number in range(slots)) + ", const float *lr, const float *decay"
     heads += "".join(f", const float *h_{name}" for name in hyper)
-    text += f"KERNEL move(float *w, float *g{heads}, const double *norm, const double *norms, const int *failed,\n"
-    text += "            const double *rows, float clip, float share, int l1, int segments) {\n    if (failed[0]) return;\n"
+    paid = "".join(f"const float *loss{number}, " for number in range(losses))
+    text += f"KERNEL move(float *w, float *g{heads}, const double *norm, const double *norms, {paid}int *failed,\n"
+    text += "            const double *rows, float clip, float share, int l1, int segments) {\n"
+    text += f"    bool fine = isfinite(norm[0]){finite};\n"
+    text += "    if (!fine && first() == 0 && blockIdx.y == 0) failed[0] = 1;\n    if (!fine || failed[0]) return;\n"
     text += "    const double *row = rows + 4 * blockIdx.y;\n    int start = (int)row[0], stop = (int)row[1];\n"
     text += "    float length = (float)sqrt(norm[0]);\n"
     text += "    float scale = " + (
@@ -125,10 +121,36 @@ def average(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.each("update", "average", w.size, w, mean, fresh, failed)]
 
 
+@recipe("magnified")
+def magnified(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    x, factor, y = memory(call, arrays, "x", "factor", "y")
+    return [cuda.each("scaling", "magnified", y.size, x, factor, y)]
+
+
+@recipe("reduced")
+def reduced(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    given = memory(call, arrays, "g", "factor", "failed")
+    return [cuda.each("scaling", kernel, given[0].size, *given) for kernel in ("overflown", "reduced")]
+
+
+@recipe("follow")
+def follow(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
+    given = memory(call, arrays, "factor", "taken", "failed")
+    return [cuda.launch("scaling", "follow", 1, *given, call.args["every"], LARGEST, block=1)]
+
+
 @recipe("keep_losses")
 def keep_losses(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     failed, ring, at = memory(call, arrays, "failed", "ring", "at")
     losses = [arrays.memory(tensor) for tensor in call.args["losses"]]
-    made: list[Kernel] = [cuda.launch("staging", "keep_loss", 1, loss, ring, at, *ring.shape, column, block=1)
-                          for column, loss in enumerate(losses)]  # fmt: skip
-    return [*made, cuda.launch("staging", "keep_failed", 1, failed, ring, at, *ring.shape, block=1)]
+    return [launch(cuda.driver, keep_text(len(losses)), "keep", 1, [*losses, failed, ring, at, *ring.shape], 1)]
+
+
+@cache
+def keep_text(losses: int) -> str:
+    """A row of the ring: the losses of a step, then 1 where it has failed.  `at` counts the steps."""
+    heads = "".join(f"const float *l{number}, " for number in range(losses))
+    text = f"{prelude()}KERNEL keep({heads}const int *failed, float *ring, int *at, int rows, int width) {{\n"
+    text += "    float *row = ring + at[0] % rows * width;\n"
+    text += "".join(f"    row[{number}] = l{number}[0];\n" for number in range(losses))
+    return text + "    row[width - 1] = (float)failed[0];\n    at[0] += 1;\n}\n"

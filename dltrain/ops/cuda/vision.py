@@ -14,7 +14,7 @@ MODES = {"zero": 0, "edge": 1, "reflect": 2}
 
 
 # --- borders ---
-@recipe("pad", "pad_dx")
+@recipe("pad", "pad_dx", short="x y dy dx")
 def pad(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     """Forward, each place of y looks where it comes from; back, each place of x looks at all places of y that came from it."""
     small, large = logical(call, arrays, *(("x", "y") if call.op.name == "pad" else ("dx", "dy")))
@@ -24,7 +24,7 @@ def pad(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 
 # --- sizes ---
-@recipe("upsample", "upsample_dx")
+@recipe("upsample", "upsample_dx", short="x y dy dx")
 def upsample(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     small, large = logical(call, arrays, *(("x", "y") if call.op.name == "upsample" else ("dx", "dy")))
     scale = seen([1] * small.ndim, [1, 1, *call.args["scale"]])
@@ -34,7 +34,7 @@ def upsample(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 
 # --- places of winners ---
-@recipe("winner_mask")
+@recipe("winner_mask", short="x")
 def winner_mask(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     winner, mask = memory(call, arrays, "winner", "mask")
     return [cuda.each("vision", "winner_mask", mask.size, winner, mask)]
@@ -46,7 +46,7 @@ def mask_winner(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.each("vision", "mask_winner", mask.size, mask, winner, call.args["size"])]
 
 
-@recipe("take_winner")
+@recipe("take_winner", short="x y")
 def take_winner(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, winner, y = logical(call, arrays, "x", "winner", "y")
     plane = seen(x.shape[2:], x.strides[2:])
@@ -55,14 +55,14 @@ def take_winner(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 
 # --- regions ---
-@recipe("roi_pool")
+@recipe("roi_pool", short="x y")
 def roi_pool(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     x, y, winner = logical(call, arrays, "x", "y", "winner")
     (rois,) = memory(call, arrays, "rois")
     return [cuda.each("vision", "roi_pool", y.size, x, rois, y, winner, view(x), view(y), call.args["scale"])]
 
 
-@recipe("roi_pool_dx")
+@recipe("roi_pool_dx", short="dy dx")
 def roi_pool_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     dy, winner, dx = logical(call, arrays, "dy", "winner", "dx")
     (rois,) = memory(call, arrays, "rois")

@@ -16,7 +16,7 @@ def ignored(call: Call) -> int:
     return NOTHING if call.args["ignore"] is None else int(call.args["ignore"])
 
 
-@recipe("sampled_softmax_loss")
+@recipe("sampled_softmax_loss", short="x")
 def sampled(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     names = ("x", "label", "w", "b", "weight", "drawn", "prob", "loss")
     x, label, w, b, weight, drawn, prob, loss = memory(call, arrays, *names)
@@ -24,7 +24,7 @@ def sampled(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.launch("vocabulary", "sampled", len(x), x, label, w, b, weight, drawn, prob, loss, *sizes, block=THREADS)]
 
 
-@recipe("sampled_softmax_loss_dx")
+@recipe("sampled_softmax_loss_dx", short="x dx")
 def sampled_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     names = ("x", "label", "w", "weight", "drawn", "prob", "z", "dy", "dx", "dw", "db")
     x, label, w, weight, drawn, prob, z, dy, dx, dw, db = memory(call, arrays, *names)
@@ -41,7 +41,7 @@ def sampled_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return made
 
 
-@recipe("hierarchical_softmax_loss")
+@recipe("hierarchical_softmax_loss", short="x")
 def hierarchical(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     names = ("x", "label", "wg", "bg", "w", "b", "weight", "group", "prob", "loss")
     given = memory(call, arrays, *names)
@@ -50,7 +50,7 @@ def hierarchical(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     return [cuda.launch("vocabulary", "hierarchical", len(x), *given, *sizes, block=THREADS)]
 
 
-@recipe("hierarchical_softmax_loss_dx")
+@recipe("hierarchical_softmax_loss_dx", short="x dx")
 def hierarchical_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     names = ("x", "label", "wg", "w", "weight", "group", "prob", "z", "dy", "dx", "dwg", "dbg", "dw", "db")
     x, label, wg, w, weight, group, prob, z, dy, dx, dwg, dbg, dw, db = memory(call, arrays, *names)

@@ -33,7 +33,7 @@ INLINE int meeting(const View &image, const View &windows, const int *geometry, 
 }
 
 // y[n, o, p] = sum over c, t of x[n, c, p at t] w[o, c, t] + b[o];   untied: w[o P + p, c, t] and b[o, p], P the number of places
-KERNEL conv(const float *x, const float *w, const float *b, float *y, View xs, View ws, View bs, View ys, const int *geometry,
+KERNEL conv(const real *x, const real *w, const float *b, real *y, View xs, View ws, View bs, View ys, const int *geometry,
             int taps, int groups, int places, int untied, int count) {
     EACH(i, count) {
         int p = i % places, o = i / places % ys.size[1], n = i / places / ys.size[1], depth = ws.size[1];
@@ -49,7 +49,7 @@ KERNEL conv(const float *x, const float *w, const float *b, float *y, View xs, V
 }
 
 // dx[n, c, p] = sum over o, t of dy[n, o, the window whose tap t is at p] w[o, c, t]
-KERNEL conv_dx(const float *w, const float *dy, float *dx, View ws, View ys, View xs, const int *geometry, int taps, int groups,
+KERNEL conv_dx(const real *w, const real *dy, real *dx, View ws, View ys, View xs, const int *geometry, int taps, int groups,
                int places, int windows, int untied, int count) {
     EACH(i, count) {
         int p = i % places, c = i / places % xs.size[1], n = i / places / xs.size[1], depth = ws.size[1];
@@ -67,8 +67,9 @@ KERNEL conv_dx(const float *w, const float *dy, float *dx, View ws, View ys, Vie
 }
 
 // sum over n, p of dy[n, o, p] x[n, c, p at t] for weight i, every `step`th term from `from` on;   untied: over n alone
-INLINE float product(const float *x, const float *dy, const View &xs, const View &ys, const View &ws, const int *geometry,
-                     int taps, int groups, int samples, int windows, int untied, int i, int from, int step) {
+template <class X, class Y>
+INLINE float product(const X *x, const Y *dy, const View &xs, const View &ys, const View &ws, const int *geometry, int taps,
+                     int groups, int samples, int windows, int untied, int i, int from, int step) {
     int t = i % taps, depth = ws.size[1], c = i / taps % depth, row = i / taps / depth, o = untied ? row / windows : row;
     int first = untied ? row % windows : 0, many = untied ? 1 : windows, channel = o / (ys.size[1] / groups) * depth + c;
     float sum = 0.0f;
@@ -80,7 +81,7 @@ INLINE float product(const float *x, const float *dy, const View &xs, const View
 }
 
 // dw += product: a block for each weight
-BLOCK_KERNEL conv_dw(const float *x, const float *dy, float *dw, View xs, View ys, View ws, const int *geometry, int taps,
+BLOCK_KERNEL conv_dw(const real *x, const real *dy, float *dw, View xs, View ys, View ws, const int *geometry, int taps,
                      int groups, int samples, int windows) {
     int i = blockIdx.x;
     float sum = product(x, dy, xs, ys, ws, geometry, taps, groups, samples, windows, 0, i, threadIdx.x, blockDim.x);
@@ -89,14 +90,14 @@ BLOCK_KERNEL conv_dw(const float *x, const float *dy, float *dw, View xs, View y
 }
 
 // the same untied: a thread for each weight
-KERNEL local_conv_dw(const float *x, const float *dy, float *dw, View xs, View ys, View ws, const int *geometry, int taps,
+KERNEL local_conv_dw(const real *x, const real *dy, float *dw, View xs, View ys, View ws, const int *geometry, int taps,
                      int groups, int samples, int windows, int count) {
     EACH(i, count)
     dw[place(ws, i)] += product(x, dy, xs, ys, ws, geometry, taps, groups, samples, windows, 1, i, 0, 1);
 }
 
 // db[o] += sum over n, p of dy[n, o, p]: a block for each
-BLOCK_KERNEL conv_db(const float *dy, float *db, View ys, int samples, int windows) {
+BLOCK_KERNEL conv_db(const real *dy, float *db, View ys, int samples, int windows) {
     int o = blockIdx.x;
     float sum = 0.0f;
     for (int j = threadIdx.x; j < samples * windows; j += blockDim.x)
@@ -106,7 +107,7 @@ BLOCK_KERNEL conv_db(const float *dy, float *db, View ys, int samples, int windo
 }
 
 // db[o, p] += sum over n of dy[n, o, p]
-KERNEL local_conv_db(const float *dy, float *db, View ys, View bs, int samples, int count) {
+KERNEL local_conv_db(const real *dy, float *db, View ys, View bs, int samples, int count) {
     EACH(i, count) {
         float sum = 0.0f;
         for (int n = 0; n < samples; n++) sum += dy[place(ys, n * count + i)];
@@ -115,7 +116,7 @@ KERNEL local_conv_db(const float *dy, float *db, View ys, View bs, int samples, 
 }
 
 // y[n, c K + t, p] = x[n, c, p at t]
-KERNEL im2col(const float *x, float *y, View xs, View ys, const int *geometry, int taps, int places, int count) {
+KERNEL im2col(const real *x, real *y, View xs, View ys, const int *geometry, int taps, int places, int count) {
     EACH(i, count) {
         int p = i % places, t = i / places % taps, channel = i / places / taps % xs.size[1], n = i / places / ys.size[1];
         int at = met(xs, ys, geometry, p, t);
@@ -124,7 +125,7 @@ KERNEL im2col(const float *x, float *y, View xs, View ys, const int *geometry, i
 }
 
 // dx[n, c, p] = sum over t of dy[n, c K + t, the window whose tap t is at p]
-KERNEL im2col_dx(const float *dy, float *dx, View ys, View xs, const int *geometry, int taps, int places, int count) {
+KERNEL im2col_dx(const real *dy, real *dx, View ys, View xs, const int *geometry, int taps, int places, int count) {
     EACH(i, count) {
         int p = i % places, c = i / places % xs.size[1], n = i / places / xs.size[1], number;
         float sum = 0.0f;

@@ -3,7 +3,7 @@
 INLINE u64 passes(const double *count) { return (u64)count[0]; }
 
 // y = x / keep where the word of the element is no less than `bound`, else 0
-KERNEL dropout(const float *x, const double *passed, float *y, u32 k0, u32 k1, u32 bound, float keep, View of_x, int count) {
+KERNEL dropout(const real *x, const double *passed, real *y, u32 k0, u32 k1, u32 bound, float keep, View of_x, int count) {
     EACH(i, count) {
         int at = place(of_x, i);
         y[at] = philox(k0, k1, passes(passed), i) >= bound ? x[at] / keep : 0.0f;
@@ -11,7 +11,7 @@ KERNEL dropout(const float *x, const double *passed, float *y, u32 k0, u32 k1, u
 }
 
 // The same where logical order is the order of the memory: a thread does the four elements of a block of words.
-KERNEL dropout_plain(const float *x, const double *passed, float *y, u32 k0, u32 k1, u32 bound, float keep, int size, int count) {
+KERNEL dropout_plain(const real *x, const double *passed, real *y, u32 k0, u32 k1, u32 bound, float keep, int size, int count) {
     EACH(block, count) {
         Words words = philox_block(k0, k1, passes(passed), block);
         for (int i = 0; i < 4 && 4 * block + i < size; i++)

@@ -1,6 +1,6 @@
 // Scales, biases and slopes of channels; the largest of neighbouring channels.
 
-KERNEL scale_bias(const float *x, const float *scale, const float *bias, float *y, View of_x, View of_scale, View of_bias,
+KERNEL scale_bias(const real *x, const real *scale, const real *bias, real *y, View of_x, View of_scale, View of_bias,
                   int count) {
     EACH(i, count) {
         int at = place(of_x, i);
@@ -12,7 +12,7 @@ KERNEL scale_bias(const float *x, const float *scale, const float *bias, float *
 }
 
 // z[i] = (+=) the sum over j of dy x (of dy where there is no x; `below`: only where x <= 0), a block for each i
-BLOCK_KERNEL collect(const float *dy, const float *x, float *z, View own, View gone, View of_z, int over, int add, int below) {
+BLOCK_KERNEL collect(const real *dy, const real *x, real *z, View own, View gone, View of_z, int over, int add, int below) {
     int from = place(own, blockIdx.x);
     float sum = 0.0f;
     for (int j = threadIdx.x; j < over; j += blockDim.x) {
@@ -21,12 +21,12 @@ BLOCK_KERNEL collect(const float *dy, const float *x, float *z, View own, View g
         sum += below && value > 0.0f ? 0.0f : dy[at] * value;
     }
     sum = block_sum(sum);
-    float *to = z + place(of_z, blockIdx.x);
+    auto to = z + place(of_z, blockIdx.x);
     if (threadIdx.x == 0) *to = sum + (add ? *to : 0.0f);
 }
 
 // made = given where x > 0, else slope given
-KERNEL prelu(const float *x, const float *slope, const float *given, float *made, View of_x, View of_slope, int count) {
+KERNEL prelu(const real *x, const float *slope, const real *given, real *made, View of_x, View of_slope, int count) {
     EACH(i, count) {
         int at = place(of_x, i);
         made[at] = x[at] > 0.0f ? given[at] : slope[place(of_slope, i)] * given[at];
@@ -34,9 +34,9 @@ KERNEL prelu(const float *x, const float *slope, const float *given, float *made
 }
 
 // y[c] = max of the channels of group c; winner = which, the first of equals
-KERNEL maxout(const float *x, float *y, int *winner, View of_y, View of_x, int step, int pieces, int count) {
+KERNEL maxout(const real *x, real *y, int *winner, View of_y, View of_x, int step, int pieces, int count) {
     EACH(i, count) {
-        const float *group = x + place(of_x, i);
+        auto group = x + place(of_x, i);
         float best = group[0];
         int who = 0;
         for (int piece = 1; piece < pieces; piece++)
@@ -50,10 +50,10 @@ KERNEL maxout(const float *x, float *y, int *winner, View of_y, View of_x, int s
     }
 }
 
-KERNEL maxout_dx(const float *dy, const int *winner, float *dx, View of_y, View of_x, int step, int pieces, int count) {
+KERNEL maxout_dx(const real *dy, const int *winner, real *dx, View of_y, View of_x, int step, int pieces, int count) {
     EACH(i, count) {
         int at = place(of_y, i);
-        float *group = dx + place(of_x, i);
+        auto group = dx + place(of_x, i);
         for (int piece = 0; piece < pieces; piece++) group[piece * step] = winner[at] == piece ? dy[at] : 0.0f;
     }
 }

@@ -26,10 +26,10 @@ struct Walk {
 // y[place, column] = sum over taps t, c of x[step place + tap t, c] w(t, c, column) + bias[column]
 // taps: (rows on, columns on, elements on in x, element of w) of each.   ways: parts of y that are apart, each with taps of its
 // own: (rows, columns, first row, first column, first tap, number of taps); way 0 is the largest.   With parts > 1 the depth of
-// each way is cut, and y is (parts, all of y).
-BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y, const int *taps, const int *ways, int samples,
-                    int height, int width, int groups, int depth, int columns, int y_height, int y_width, int step_high,
-                    int step_wide, int y_step_high, int y_step_wide, int w_step, int parts) {
+// each way is cut, and the last block of a tile joins the parts; or, where there are no tickets, y is (parts, all of y).
+BLOCK_KERNEL gather(const real *x, const real *w, const float *bias, real *y, float *pieces, int *tickets, const int *taps,
+                    const int *ways, int samples, int height, int width, int groups, int depth, int columns, int y_height,
+                    int y_width, int step_high, int step_wide, int y_step_high, int y_step_wide, int w_step, int parts) {
     __shared__ Slice slices[2];
     __shared__ int start[ROWS], high[ROWS], wide[ROWS], to[ROWS];
     const int *way = ways + blockIdx.z / parts * 6;
@@ -72,7 +72,7 @@ BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y,
         for (int i = 0; i < right.COUNT; i++) {
             int column = side + right.other(i), c = theirs[i].c;
             if (column < columns && from + right.deep(i) < stop) {
-                const float *at = w + taps[4 * (first_tap + theirs[i].tap) + 3];
+                auto at = w + taps[4 * (first_tap + theirs[i].tap) + 3];
                 right.take(i, at + (TURNED ? (size_t)c * w_step + column : (size_t)column * w_step + c));
             } else
                 right.clear(i);
@@ -88,8 +88,11 @@ BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y,
         if (from + DEPTH < stop) fetch(from + DEPTH);
         multiply(slices[now], sum);
     }
+    float none = 0.0f;
+    int tile = (blockIdx.z / parts * gridDim.y + group) * gridDim.x + blockIdx.x;
+    if (tickets && !joined(sum, none, pieces, tickets, tile, part, parts)) return;
     if (bias) bias += group * columns;
-    y += (size_t)part * samples * y_height * y_width * groups * columns;
+    if (!tickets) y += (size_t)part * samples * y_height * y_width * groups * columns;
     #pragma unroll
     for (int i = 0; i < TALL; i++) {
         int place = to[row_of(i)];
@@ -102,10 +105,11 @@ BLOCK_KERNEL gather(const float *x, const float *w, const float *bias, float *y,
 }
 
 // dw[o, t, c] += sum over places of dy[place, o] x[step place + tap t, c];   db[o] += sum of dy[place, o]
-// The places are cut into parts of `span`; with parts > 1 dw is (parts, all weights and, where db is wanted, all of db).
-BLOCK_KERNEL weights(const float *x, const float *dy, float *dw, float *db, const int *taps, int samples, int height, int width,
-                     int groups, int depth, int outs, int y_height, int y_width, int step_high, int step_wide, int tap_count,
-                     int parts, int span) {
+// The places are cut into parts of `span`, which the last block of a tile joins; or, where there are no tickets, dw is (parts, all
+// weights and, where db is wanted, all of db).
+BLOCK_KERNEL weights(const real *x, const real *dy, float *dw, float *db, float *pieces, int *tickets, const int *taps,
+                     int samples, int height, int width, int groups, int depth, int outs, int y_height, int y_width,
+                     int step_high, int step_wide, int tap_count, int parts, int span) {
     __shared__ Slice slices[2];
     __shared__ int start[2][DEPTH], high[2][DEPTH], wide[2][DEPTH];
     int columns = tap_count * depth, across = (columns + COLUMNS - 1) / COLUMNS, side = blockIdx.x % across * COLUMNS;
@@ -155,19 +159,21 @@ BLOCK_KERNEL weights(const float *x, const float *dy, float *dw, float *db, cons
         if (db && side == 0) total += row_sum(slices[now]);
     }
     size_t count = (size_t)groups * outs * columns;
-    if (parts > 1) {
+    bool apart = parts > 1 && !tickets;
+    if (tickets && !joined(sum, total, pieces, tickets, group * gridDim.x + blockIdx.x, part, parts)) return;
+    if (apart) {
         dw += part * (count + (db ? groups * outs : 0));
         if (db) db = dw + count;
     }
     if (db && side == 0 && threadIdx.x < ROWS && top + threadIdx.x < outs) {
         float *to = db + group * outs + top + threadIdx.x;
-        *to = parts > 1 ? total : *to + total;
+        *to = apart ? total : *to + total;
     }
     #pragma unroll
     for (int i = 0; i < TALL; i++)
         #pragma unroll
         for (int j = 0; j < WIDE && top + row_of(i) < outs; j += 4) {
             int at = side + column_of(j);
-            store(dw + (size_t)(group * outs + top + row_of(i)) * columns + at, 1, sum[i] + j, nullptr, columns - at, parts == 1);
+            store(dw + (size_t)(group * outs + top + row_of(i)) * columns + at, 1, sum[i] + j, nullptr, columns - at, !apart);
         }
 }

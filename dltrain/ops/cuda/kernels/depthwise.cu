@@ -9,13 +9,14 @@
 #endif
 
 // y[n, p, q, o] = sum over taps of x[n, p step + tap, o / many] w[o, tap] + b[o], each channel of x being seen by `many` outputs
-KERNEL depthwise(const float *x, const float *w, const float *b, float *y, int height, int width, int outs, int many,
+KERNEL depthwise(const real *x, const real *w, const float *b, real *y, int height, int width, int outs, int many,
                  int y_height, int y_width, int step_high, int step_wide, int pad_high, int pad_wide, int apart_high,
                  int apart_wide, int count) {
     int channels = outs / many;
     EACH(i, count) {
         int o = i % outs, place = i / outs, q = place % y_width, p = place / y_width % y_height, n = place / y_width / y_height;
-        const float *from = x + (size_t)n * height * width * channels + o / many, *taps = w + (size_t)o * HIGH * LONG;
+        auto from = x + (size_t)n * height * width * channels + o / many;
+        auto taps = w + (size_t)o * HIGH * LONG;
         float sum = b ? b[o] : 0.0f;
         #pragma unroll
         for (int r = 0; r < HIGH; r++) {
@@ -32,13 +33,14 @@ KERNEL depthwise(const float *x, const float *w, const float *b, float *y, int h
 }
 
 // dx[n, h, l, c] = sum over taps, outputs o of c, of dy[n, the window whose tap is at h, l, o] w[o, tap]
-KERNEL depthwise_dx(const float *w, const float *dy, float *dx, int height, int width, int outs, int many, int y_height,
+KERNEL depthwise_dx(const real *w, const real *dy, real *dx, int height, int width, int outs, int many, int y_height,
                     int y_width, int step_high, int step_wide, int pad_high, int pad_wide, int apart_high, int apart_wide,
                     int count) {
     int channels = outs / many;
     EACH(i, count) {
         int c = i % channels, place = i / channels, l = place % width, h = place / width % height, n = place / width / height;
-        const float *from = dy + (size_t)n * y_height * y_width * outs + c * many, *taps = w + (size_t)c * many * HIGH * LONG;
+        auto from = dy + (size_t)n * y_height * y_width * outs + c * many;
+        auto taps = w + (size_t)c * many * HIGH * LONG;
         float sum = 0.0f;
         #pragma unroll
         for (int r = 0; r < HIGH; r++) {
@@ -58,7 +60,7 @@ KERNEL depthwise_dx(const float *w, const float *dy, float *dx, int height, int 
 
 // A part of dw[o, tap] = sum over places of dy[place, o] x[place at tap, o / many], and of db[o] = sum of dy behind all of dw.
 // A block does 32 channels of the places first, first + gridDim.y 8, …, 8 threads down.
-BLOCK_KERNEL depthwise_dw(const float *x, const float *dy, float *parts, int places, int height, int width, int outs, int many,
+BLOCK_KERNEL depthwise_dw(const real *x, const real *dy, float *parts, int places, int height, int width, int outs, int many,
                           int y_height, int y_width, int step_high, int step_wide, int pad_high, int pad_wide, int apart_high,
                           int apart_wide, int bias) {
     __shared__ float sums[8][32];
@@ -66,7 +68,7 @@ BLOCK_KERNEL depthwise_dw(const float *x, const float *dy, float *parts, int pla
     float made[HIGH * LONG + 1] = {};
     for (int place = blockIdx.y * 8 + threadIdx.y; place < places && o < outs; place += gridDim.y * 8) {
         int q = place % y_width, p = place / y_width % y_height, n = place / y_width / y_height;
-        const float *from = x + (size_t)n * height * width * channels + o / many;
+        auto from = x + (size_t)n * height * width * channels + o / many;
         float slope = dy[(size_t)place * outs + o];
         #pragma unroll
         for (int r = 0; r < HIGH; r++) {

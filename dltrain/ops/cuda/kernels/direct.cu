@@ -36,7 +36,7 @@ struct alignas(16) Kept {
 };
 
 // y = conv(x, w) + bias, finished;   turned, y = conv_dx(w, x) of stride 1, a convolution with the taps in reverse
-BLOCK_KERNEL direct(const float *x, const float *w, const float *bias, float *y) {
+BLOCK_KERNEL direct(const real *x, const real *w, const float *bias, real *y) {
     __shared__ Kept kept;
     int n = blockIdx.x, top = blockIdx.y * BAND, side = blockIdx.z * OUTS, me = threadIdx.x;
     for (int i = me; i < SEEN_HIGH * SEEN_WIDE * CHANNELS; i += THREADS) {
@@ -77,7 +77,7 @@ BLOCK_KERNEL direct(const float *x, const float *w, const float *bias, float *y)
         for (int j = 0; j < 4; j++) {
             int place = from + j * PLACES, p = top + place / Y_WIDTH;
             if (place >= BAND * Y_WIDTH || p >= Y_HEIGHT) continue;
-            float *to = y + ((size_t)(n * Y_HEIGHT + p) * Y_WIDTH + place % Y_WIDTH) * Y_CHANNELS + side + mine;
+            auto to = y + ((size_t)(n * Y_HEIGHT + p) * Y_WIDTH + place % Y_WIDTH) * Y_CHANNELS + side + mine;
             #pragma unroll
             for (int i = 0; i < 4; i++)
                 if (side + mine + i < Y_CHANNELS) to[i] = FINISH(sum[j][i] + (bias ? bias[side + mine + i] : 0.0f));

@@ -1,13 +1,17 @@
 // What is done to each element, for a given number of arrays.
 
-KERNEL maximum_dx(const float *dy, const int *winner, float *dx, int index, int count) {
-    EACH(i, count) dx[i] = winner[i] == index ? dy[i] : 0.0f;
+KERNEL maximum_dx(const real *dy, const int *winner, real *dx, int index, int count) {
+    EACH(i, count) dx[i] = winner[i] == index ? (float)dy[i] : 0.0f;
 }
 
-KERNEL add_into(const float *x, float *y, int count) {
+KERNEL add_into(const real *x, real *y, int count) {
     EACH(i, count) y[i] += x[i];
 }
 
-KERNEL fill(float *y, float value, int count) {
+KERNEL cast(const real *x, real *y, int count) {
+    EACH(i, count) y[i] = (float)x[i];
+}
+
+KERNEL fill(real *y, float value, int count) {
     EACH(i, count) y[i] = value;
 }

@@ -1,7 +1,7 @@
 // Rows of a table, and their gradient: equal indices stand together in sorted order, so that each row is summed in a fixed order.
 
 // y[i, j] = w[x[i], j] + b[j];   not a number where x[i] is no row
-KERNEL embed(const int *x, const float *w, const float *b, float *y, View xs, View ys, int rows, int width, int count) {
+KERNEL embed(const int *x, const float *w, const float *b, real *y, View xs, View ys, int rows, int width, int count) {
     EACH(i, count) {
         int row = x[place(xs, i / width)], j = i % width;
         bool there = row >= 0 && row < rows;
@@ -27,7 +27,7 @@ BLOCK_KERNEL sort(const int *x, View xs, int *sorted, int *at, int count) {
 }
 
 // dw[k] += sum of dy where x = k: a block of 32 columns for each place in the order where a new k begins, 8 threads down each
-BLOCK_KERNEL embed_dw(const int *sorted, const int *at, const float *dy, float *dw, View ys, int rows, int width, int count) {
+BLOCK_KERNEL embed_dw(const int *sorted, const int *at, const real *dy, float *dw, View ys, int rows, int width, int count) {
     __shared__ float parts[8][32];
     int begin = blockIdx.x, k = sorted[begin], column = blockIdx.y * 32 + threadIdx.x;
     if ((begin > 0 && sorted[begin - 1] == k) || k < 0 || k >= rows) return;
@@ -42,7 +42,7 @@ BLOCK_KERNEL embed_dw(const int *sorted, const int *at, const float *dy, float *
 }
 
 // db[j] += sum over i of dy[i, j]: 32 columns a block, 8 threads down each
-BLOCK_KERNEL embed_db(const float *dy, float *db, View ys, int width, int count) {
+BLOCK_KERNEL embed_db(const real *dy, float *db, View ys, int width, int count) {
     __shared__ float parts[8][32];
     int column = blockIdx.x * 32 + threadIdx.x;
     float sum = 0.0f;

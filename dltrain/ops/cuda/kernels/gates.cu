@@ -1,18 +1,18 @@
 // Recurrent nets: a step behind its product p (samples, gates of units), a thread for each sample and unit.
 #include "gates.cuh"
 
-KERNEL rnn(const float *p, const float *a, const float *h0, const float *keep, const float *live, float *h, float *y, int y_row,
+KERNEL rnn(const float *p, const float *a, const float *h0, const float *keep, const float *live, float *h, real *y, int y_row,
            int relu, int units, int count) {
     EACH(i, count) rnn_cell(i, i / units, i % units, p + i, a, h0, keep, live, h, y, y_row, relu);
 }
 
-KERNEL rnn_back(const float *h, const float *next, const float *live, const float *dy, int dy_row, float *dh, float *da, int relu,
+KERNEL rnn_back(const float *h, const float *next, const float *live, const real *dy, int dy_row, float *dh, float *da, int relu,
                 int units, int count) {
     EACH(i, count) rnn_cell_back(i, i / units, i % units, dh[i], h, next, live, dy, dy_row, dh, da, relu);
 }
 
 KERNEL lstm(const float *p, const float *a, const float *peep, const float *h0, const float *c0, const float *keep,
-            const float *live, float *gates, float *h, float *c, float *y, int y_row, int units, int count) {
+            const float *live, float *gates, float *h, float *c, real *y, int y_row, int units, int count) {
     EACH(i, count) {
         int n = i / units, j = i - n * units, at = 4 * n * units + j;
         float s[4] = {p[at], p[at + units], p[at + 2 * units], p[at + 3 * units]};
@@ -21,13 +21,13 @@ KERNEL lstm(const float *p, const float *a, const float *peep, const float *h0, 
 }
 
 KERNEL lstm_back(const float *gates, const float *peep, const float *c0, const float *c, const float *keep, const float *next,
-                 const float *live, const float *dy, int dy_row, float *dh, float *dc, float *da, int units, int count) {
+                 const float *live, const real *dy, int dy_row, float *dh, float *dc, float *da, int units, int count) {
     EACH(i, count)
         lstm_cell_back(i, i / units, i % units, dh[i], gates, peep, c0, c, keep, next, live, dy, dy_row, dh, dc, da, units);
 }
 
 KERNEL gru(const float *p, const float *a, const float *b, const float *h0, const float *keep, const float *live, float *notes,
-           float *h, float *y, int y_row, int units, int count) {
+           float *h, real *y, int y_row, int units, int count) {
     EACH(i, count) {
         int n = i / units, j = i - n * units, at = 3 * n * units + j;
         float s[3] = {p[at], p[at + units], p[at + 2 * units]};
@@ -35,7 +35,7 @@ KERNEL gru(const float *p, const float *a, const float *b, const float *h0, cons
     }
 }
 
-KERNEL gru_back(const float *notes, const float *h0, const float *keep, const float *next, const float *live, const float *dy,
+KERNEL gru_back(const float *notes, const float *h0, const float *keep, const float *next, const float *live, const real *dy,
                 int dy_row, float *dh, float *da, float *dp, int units, int count) {
     EACH(i, count)
         gru_cell_back(i, i / units, i % units, dh[i], notes, h0, keep, next, live, dy, dy_row, dh, da, dp, units);
@@ -55,7 +55,7 @@ KERNEL gru_gates(const float *a, const float *p, const float *h0, const float *k
 
 // then n = tanh(a + s), where s is the product of q, and h = z h0 + (1 - z) n
 KERNEL gru_before(const float *a, const float *s, const float *h0, const float *keep, const float *live, float *notes, float *h,
-                  float *y, int y_row, int units, int count) {
+                  real *y, int y_row, int units, int count) {
     EACH(i, count) {
         int n = i / units, j = i - n * units, note = 4 * n * units + j;
         float one = mark(live, n), before = mark(keep, n) * h0[i], z = notes[note + units];
@@ -69,7 +69,7 @@ KERNEL gru_before(const float *a, const float *s, const float *h0, const float *
 
 // With the reset before the product: by z and n first (dn is n's alone),
 KERNEL gru_before_back(const float *notes, const float *h0, const float *keep, const float *next, const float *live,
-                       const float *dy, int dy_row, float *dh, float *da, float *dn, int units, int count) {
+                       const real *dy, int dy_row, float *dh, float *da, float *dn, int units, int count) {
     EACH(i, count) {
         int n = i / units, j = i - n * units, at = 3 * n * units + j, note = 4 * n * units + j;
         float one = mark(live, n), back = mark(next, n) * dh[i], before = mark(keep, n) * h0[i];

@@ -7,8 +7,9 @@ INLINE float mark(const float *marks, int sample) { return marks ? marks[sample]
 INLINE float sigmoid(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
 
 // h = f(a + keep s), f being tanh or max(0, .);   y = live h
+template <class T>
 INLINE void rnn_cell(int i, int n, int j, const float *s, const float *a, const float *h0, const float *keep, const float *live,
-                     float *h, float *y, int y_row, int relu) {
+                     float *h, T *y, int y_row, int relu) {
     float k = mark(keep, n), one = mark(live, n), z = a[i] + k * s[0];
     float made = one * (relu ? maximum(z, 0.0f) : tanhf(z)) + (1.0f - one) * (k * h0[i]);
     h[i] = made;
@@ -16,7 +17,8 @@ INLINE void rnn_cell(int i, int n, int j, const float *s, const float *a, const 
 }
 
 // da = live (late + dy) f';   dh is what passes the product by
-INLINE void rnn_cell_back(int i, int n, int j, float late, const float *h, const float *next, const float *live, const float *dy,
+template <class T>
+INLINE void rnn_cell_back(int i, int n, int j, float late, const float *h, const float *next, const float *live, const T *dy,
                           int dy_row, float *dh, float *da, int relu) {
     float one = mark(live, n), back = mark(next, n) * late, slope = relu ? (h[i] > 0.0f ? 1.0f : 0.0f) : 1.0f - h[i] * h[i];
     da[i] = one * (back + dy[n * dy_row + j]) * slope;
@@ -24,8 +26,9 @@ INLINE void rnn_cell_back(int i, int n, int j, float late, const float *h, const
 }
 
 // i, f, o, g of a + keep s (and of the states, with peepholes);   c = f c0 + i g;   h = o tanh c.   The gates may take a's place.
+template <class T>
 INLINE void lstm_cell(int i, int n, int j, const float *s, const float *a, const float *peep, const float *h0, const float *c0,
-                      const float *keep, const float *live, float *gates, float *h, float *c, float *y, int y_row, int units) {
+                      const float *keep, const float *live, float *gates, float *h, float *c, T *y, int y_row, int units) {
     int at = 4 * n * units + j;
     float k = mark(keep, n), one = mark(live, n), old = k * c0[i];
     float u = a[at] + k * s[0], v = a[at + units] + k * s[1];
@@ -51,8 +54,9 @@ INLINE void lstm_cell(int i, int n, int j, const float *s, const float *a, const
 }
 
 // da is the gradient by the sums in the gates;   dc becomes that by the c before the step
+template <class T>
 INLINE void lstm_cell_back(int i, int n, int j, float late, const float *gates, const float *peep, const float *c0,
-                           const float *c, const float *keep, const float *next, const float *live, const float *dy, int dy_row,
+                           const float *c, const float *keep, const float *next, const float *live, const T *dy, int dy_row,
                            float *dh, float *dc, float *da, int units) {
     int at = 4 * n * units + j;
     float k = mark(keep, n), one = mark(live, n), back = mark(next, n) * late, carry = dc[i], top = tanhf(c[i]);
@@ -72,8 +76,9 @@ INLINE void lstm_cell_back(int i, int n, int j, float late, const float *gates, 
 }
 
 // r, z = sigmoid(a + keep s);   q = keep s + b;   m = tanh(a + r q);   h = z h0 + (1 - z) m.   The notes are r, z, m, q.
+template <class T>
 INLINE void gru_cell(int i, int n, int j, const float *s, const float *a, const float *b, const float *h0, const float *keep,
-                     const float *live, float *notes, float *h, float *y, int y_row, int units) {
+                     const float *live, float *notes, float *h, T *y, int y_row, int units) {
     int at = 3 * n * units + j, note = 4 * n * units + j;
     float k = mark(keep, n), one = mark(live, n), before = k * h0[i];
     float r = sigmoid(a[at] + k * s[0]), z = sigmoid(a[at + units] + k * s[1]);
@@ -90,8 +95,9 @@ INLINE void gru_cell(int i, int n, int j, const float *s, const float *a, const 
 }
 
 // da by the sums in r, z, m;   dp by those of the product: r, z, and m's share r;   dh passes the product by
+template <class T>
 INLINE void gru_cell_back(int i, int n, int j, float late, const float *notes, const float *h0, const float *keep,
-                          const float *next, const float *live, const float *dy, int dy_row, float *dh, float *da, float *dp,
+                          const float *next, const float *live, const T *dy, int dy_row, float *dh, float *da, float *dp,
                           int units) {
     int at = 3 * n * units + j, note = 4 * n * units + j;
     float one = mark(live, n), back = mark(next, n) * late, before = mark(keep, n) * h0[i];

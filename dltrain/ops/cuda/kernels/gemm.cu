@@ -1,4 +1,4 @@
-// Matrix products in float32, by tiles; what is split over blocks is joined in a fixed order.
+// Matrix products, computed in float32, by tiles; what is split over blocks is joined in a fixed order.
 #include "tiles.cuh"
 
 #ifndef LEFT_ALONG // whether a row of a, a column of b, is a run of memory
@@ -7,10 +7,11 @@
 #endif
 
 // c[m, n] = sum over k of a[m, k] b[k, n] (+ bias[n]), or added to what is there;  totals[m] += sum over k of a[m, k]
-// A batch lies as the views say.  With parts > 1 each block does `span` of k, and c is (batch, parts, m n, and m for totals).
-BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, float *totals, View a_batch, View b_batch,
-                  View c_batch, int a_step, int a_unit, int b_step, int b_unit, int c_row, int c_column, int m, int n, int k,
-                  int parts, int span, int add) {
+// A batch lies as the views say.  With parts > 1 each block does `span` of k, and the last of a tile joins them; or, where there are no
+// tickets, c is float32, (batch, parts, m n and m for totals), and somebody else does.
+BLOCK_KERNEL gemm(const real *a, const real *b, real *c, const float *bias, float *totals, float *pieces, int *tickets,
+                  View a_batch, View b_batch, View c_batch, int a_step, int a_unit, int b_step, int b_unit, int c_row,
+                  int c_column, int m, int n, int k, int parts, int span, int add) {
     __shared__ Slice slices[2];
     int across = (n + COLUMNS - 1) / COLUMNS, down = (m + ROWS - 1) / ROWS, at = blockIdx.x;
     int side = at % across * COLUMNS, top = at / across % down * ROWS, part = at / across / down % parts;
@@ -47,14 +48,16 @@ BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, f
         multiply(slices[now], sum);
         if (totals && side == 0) total += row_sum(slices[now]);
     }
-    if (parts > 1) {
+    bool apart = parts > 1 && !tickets;
+    if (tickets && !joined(sum, total, pieces, tickets, batch * down * across + at % (down * across), part, parts)) return;
+    if (apart) {
         c += ((size_t)batch * parts + part) * ((size_t)m * n + (totals ? m : 0));
-        if (totals) totals = c + (size_t)m * n;
+        if (totals) totals = (float *)(c + (size_t)m * n);
     } else
         c += place(c_batch, batch);
     if (totals && side == 0 && threadIdx.x < ROWS && top + threadIdx.x < m) {
         float *to = totals + top + threadIdx.x;
-        *to = parts > 1 ? total : *to + total;
+        *to = apart ? total : *to + total;
     }
     #pragma unroll
     for (int i = 0; i < TALL; i++) {
@@ -63,7 +66,7 @@ BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, f
         #pragma unroll
         for (int j = 0; j < WIDE; j += 4) {
             int column = side + column_of(j);
-            float *to = c + (size_t)row * c_row + (size_t)column * c_column;
+            auto to = c + (size_t)row * c_row + (size_t)column * c_column;
             store(to, c_column, sum[i] + j, bias ? bias + column : bias, n - column, add);
         }
     }
@@ -71,7 +74,7 @@ BLOCK_KERNEL gemm(const float *a, const float *b, float *c, const float *bias, f
 
 // y[i] = sum of the parts of i (+ bias[i % columns]), or added to what is there;  totals[i] += sum of the parts that lie behind y's
 // 32 numbers a block, 8 threads down the parts of each.
-BLOCK_KERNEL join(const float *parts, float *y, const float *bias, float *totals, int count, int rows, int columns, int more,
+BLOCK_KERNEL join(const float *parts, real *y, const float *bias, float *totals, int count, int rows, int columns, int more,
                   int add) {
     __shared__ float sums[8][32];
     int i = blockIdx.x * 32 + threadIdx.x;
@@ -91,7 +94,7 @@ BLOCK_KERNEL join(const float *parts, float *y, const float *bias, float *totals
 }
 
 // y[column] += sum over rows: 32 columns a block, 8 threads down each;   with more blocks down, y[block, column] = the sum of its rows
-BLOCK_KERNEL column_sums(const float *x, float *y, int rows, int columns) {
+BLOCK_KERNEL column_sums(const real *x, float *y, int rows, int columns) {
     __shared__ float parts[8][32];
     int column = blockIdx.x * 32 + threadIdx.x;
     float sum = 0.0f;

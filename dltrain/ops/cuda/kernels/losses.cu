@@ -2,12 +2,12 @@
 
 INLINE float share(const float *dy, const float *z) { return z[0] != 0.0f ? dy[0] / z[0] : dy[0] * 0.0f; }
 
-INLINE float kept(const int *label, const float *target, int ignores, int ignore, int i) {
+template <class T> INLINE float kept(const int *label, const T *target, int ignores, int ignore, int i) {
     return !ignores || (label ? label[i] != ignore : target ? target[i] != (float)ignore : true) ? 1.0f : 0.0f;
 }
 
 // z = scale times the sum of the weights of places whose label is kept; of several blocks, each leaves its part
-BLOCK_KERNEL weigh(const int *label, const float *target, const float *weight, double *parts, float *z, int per, int ignores,
+BLOCK_KERNEL weigh(const int *label, const real *target, const float *weight, double *parts, float *z, int per, int ignores,
                    int ignore, double scale, int count) {
     double sum = 0.0;
     EACH(i, count) sum += kept(label, target, ignores, ignore, i) * (weight ? weight[i / per] : 1.0f);
@@ -34,7 +34,7 @@ INLINE void finish(double total, const float *z, double *sums, float *y) {
     if (y) y[0] = weight != 0.0 ? (float)(total / weight) : 0.0f;
 }
 
-BLOCK_KERNEL mean(const float *values, const float *z, double *parts, double *sums, float *y, int count) {
+BLOCK_KERNEL mean(const real *values, const float *z, double *parts, double *sums, float *y, int count) {
     double sum = 0.0;
     EACH(i, count) sum += values[i];
     sum = block_sum(sum);
@@ -63,7 +63,8 @@ KERNEL place_weights(const int *label, const float *weight, const float *table, 
 }
 
 // --- distances: a block for each sample, or a thread for each of its `width` numbers ---
-INLINE float squared_distance(const float *a, const float *b, const View &of_a, const View &of_b, int start, int width) {
+template <class A, class B>
+INLINE float squared_distance(const A *a, const B *b, const View &of_a, const View &of_b, int start, int width) {
     float sum = 0.0f;
     for (int i = start + threadIdx.x; i < start + width; i += blockDim.x) {
         float d = a[place(of_a, i)] - b[place(of_b, i)];
@@ -72,11 +73,13 @@ INLINE float squared_distance(const float *a, const float *b, const View &of_a, 
     return block_sum(sum);
 }
 
-INLINE bool alike(const int *similar, const float *likeness, int n) { return similar ? similar[n] != 0 : likeness[n] != 0.0f; }
+template <class T> INLINE bool alike(const int *similar, const T *likeness, int n) {
+    return similar ? similar[n] != 0 : likeness[n] != 0.0f;
+}
 
 // distance = |a - b|;   loss = weight/2 (distance^2 if similar, else max(margin - distance, 0)^2)
 // legacy: of dissimilar ones max(margin - distance^2, 0)
-BLOCK_KERNEL contrastive_loss(const float *a, const float *b, const int *similar, const float *likeness, const float *weight,
+BLOCK_KERNEL contrastive_loss(const real *a, const real *b, const int *similar, const real *likeness, const float *weight,
                               float *distance, float *loss, View of_a, View of_b, float margin, int legacy, int width) {
     int n = blockIdx.x;
     float d = sqrtf(squared_distance(a, b, of_a, of_b, n * width, width)), square = d * d;
@@ -87,8 +90,8 @@ BLOCK_KERNEL contrastive_loss(const float *a, const float *b, const int *similar
 }
 
 // da = (a - b) (f weight dy / z + d_distance / distance), db = -da;   f as in the reference
-KERNEL contrastive_loss_dx(const float *a, const float *b, const int *similar, const float *likeness, const float *weight,
-                           const float *distance, const float *z, const float *dy, const float *d_distance, float *da, float *db,
+KERNEL contrastive_loss_dx(const real *a, const real *b, const int *similar, const real *likeness, const float *weight,
+                           const float *distance, const float *z, const float *dy, const real *d_distance, real *da, real *db,
                            View of_a, View of_b, float margin, int legacy, int width, int count) {
     EACH(i, count) {
         int n = i / width;
@@ -104,7 +107,7 @@ KERNEL contrastive_loss_dx(const float *a, const float *b, const int *similar, c
 }
 
 // near = d(a, p), far = d(a, n);   loss = weight max(0, margin + near - far),   d = |.|^2 if squared, else |.|
-BLOCK_KERNEL triplet_loss(const float *a, const float *p, const float *n, const float *weight, float *near, float *far,
+BLOCK_KERNEL triplet_loss(const real *a, const real *p, const real *n, const float *weight, float *near, float *far,
                           float *loss, View of, float margin, int squared, int width) {
     int sample = blockIdx.x;
     float to_p = squared_distance(a, p, of, of, sample * width, width);
@@ -116,8 +119,8 @@ BLOCK_KERNEL triplet_loss(const float *a, const float *p, const float *n, const 
 }
 
 // dp = -d'(a, p) g, dn = d'(a, n) g, da = -(dp + dn);   g = weight dy / z where the margin is not kept
-KERNEL triplet_loss_dx(const float *a, const float *p, const float *n, const float *weight, const float *near, const float *far,
-                       const float *z, const float *dy, float *da, float *dp, float *dn, View of, float margin, int squared,
+KERNEL triplet_loss_dx(const real *a, const real *p, const real *n, const float *weight, const float *near, const float *far,
+                       const float *z, const float *dy, real *da, real *dp, real *dn, View of, float margin, int squared,
                        int width, int count) {
     EACH(i, count) {
         int sample = i / width, at = place(of, i);
@@ -137,17 +140,19 @@ struct Region {
 };
 
 // The target of element i of a region, and whether it counts: `as_p` tells where a label for each element of p lies.
-INLINE float truth(const int *label, const float *target, const View &as_p, const View &of_label, int classes, int size, int i,
+template <class T>
+INLINE float truth(const int *label, const T *target, const View &as_p, const View &of_label, int classes, int size, int i,
                    int ignores, int ignore, float &keep) {
     int region = blockIdx.x, each = as_p.rank > 0;
     int at = place(of_label, each ? place(as_p, region * size + i) : region / classes * size + i);
     keep = kept(label, target, ignores, ignore, at);
-    float value = label ? (float)label[at] : target[at];
+    float value = label ? (float)label[at] : (float)target[at];
     return each ? value : value == (float)(region % classes) ? 1.0f : 0.0f;
 }
 
-INLINE Region region_of(const float *p, const int *label, const float *target, const View &of_p, const View &as_p,
-                        const View &of_label, int classes, int size, int ignores, int ignore, float smooth) {
+template <class P, class T>
+INLINE Region region_of(const P *p, const int *label, const T *target, const View &of_p, const View &as_p, const View &of_label,
+                        int classes, int size, int ignores, int ignore, float smooth) {
     float both = 0.0f, squares = 0.0f, keep;
     for (int i = threadIdx.x; i < size; i += blockDim.x) {
         float v = p[place(of_p, blockIdx.x * size + i)];
@@ -160,7 +165,7 @@ INLINE Region region_of(const float *p, const int *label, const float *target, c
 }
 
 // loss = weight (1 - both / size), 0 of nothing
-BLOCK_KERNEL dice_loss(const float *p, const int *label, const float *target, const float *weight, float *loss, View of_p,
+BLOCK_KERNEL dice_loss(const real *p, const int *label, const real *target, const float *weight, float *loss, View of_p,
                        View as_p, View of_label, int classes, int size, int ignores, int ignore, float smooth) {
     Region found = region_of(p, label, target, of_p, as_p, of_label, classes, size, ignores, ignore, smooth);
     float made = found.size > 0.0f ? 1.0f - found.both / found.size : 0.0f;
@@ -168,8 +173,8 @@ BLOCK_KERNEL dice_loss(const float *p, const int *label, const float *target, co
 }
 
 // dx = 2 (p both / size - t) / size weight dy / z
-BLOCK_KERNEL dice_loss_dx(const float *p, const int *label, const float *target, const float *weight, const float *z,
-                          const float *dy, float *dx, View of_p, View as_p, View of_label, int classes, int size, int ignores,
+BLOCK_KERNEL dice_loss_dx(const real *p, const int *label, const real *target, const float *weight, const float *z,
+                          const float *dy, real *dx, View of_p, View as_p, View of_label, int classes, int size, int ignores,
                           int ignore, float smooth) {
     Region found = region_of(p, label, target, of_p, as_p, of_label, classes, size, ignores, ignore, smooth);
     float rate = share(dy, z) * (weight ? weight[blockIdx.x / classes] : 1.0f), keep;

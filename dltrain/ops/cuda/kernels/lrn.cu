@@ -28,7 +28,7 @@ INLINE float around(const Row &me, int c, int size) {
 }
 
 // local = offset + rate sum of x^2 over `size` channels around;   y = x local^-beta
-BLOCK_KERNEL lrn_rows(const float *x, float *local, float *y, int rows, int channels, int size, float rate, float beta,
+BLOCK_KERNEL lrn_rows(const real *x, float *local, real *y, int rows, int channels, int size, float rate, float beta,
                       float offset) {
     __shared__ float rooms[ROOM];
     int half = size / 2;
@@ -36,7 +36,7 @@ BLOCK_KERNEL lrn_rows(const float *x, float *local, float *y, int rows, int chan
     size_t start = (size_t)me.row * channels;
     for (int i = threadIdx.x; i < me.wide && me.live; i += blockDim.x) {
         int c = i - half;
-        float v = c >= 0 && c < channels ? x[start + c] : 0.0f;
+        float v = c >= 0 && c < channels ? (float)x[start + c] : 0.0f;
         me.room[i] = v * v;
     }
     __syncthreads();
@@ -48,7 +48,7 @@ BLOCK_KERNEL lrn_rows(const float *x, float *local, float *y, int rows, int chan
 }
 
 // dx = dy local^-beta - 2 rate beta x (sum of dy x local^(-beta - 1) around)
-BLOCK_KERNEL lrn_rows_dx(const float *x, const float *local, const float *dy, float *dx, int rows, int channels, int size,
+BLOCK_KERNEL lrn_rows_dx(const real *x, const float *local, const real *dy, real *dx, int rows, int channels, int size,
                          float rate, float beta) {
     __shared__ float rooms[ROOM];
     int half = size / 2;
@@ -81,7 +81,7 @@ template <class F> INLINE float about(int sample, int a, int b, int channel, int
     return sum;
 }
 
-KERNEL lrn_image(const float *x, float *local, float *y, int n, int h, int w, int c, int size, float rate, float beta,
+KERNEL lrn_image(const real *x, float *local, real *y, int n, int h, int w, int c, int size, float rate, float beta,
                  float offset) {
     for (int row = blockIdx.y; row < n * h; row += gridDim.y)
         EACH(i, w * c) {
@@ -94,7 +94,7 @@ KERNEL lrn_image(const float *x, float *local, float *y, int n, int h, int w, in
         }
 }
 
-KERNEL lrn_image_dx(const float *x, const float *local, const float *dy, const float *pull, float *dx, int n, int h, int w,
+KERNEL lrn_image_dx(const real *x, const float *local, const real *dy, const float *pull, real *dx, int n, int h, int w,
                     int c, int size, float rate, float beta) {
     for (int row = blockIdx.y; row < n * h; row += gridDim.y)
         EACH(i, w * c) {
@@ -132,7 +132,7 @@ template <class F> INLINE float over(const View &view, int axes, int size, int i
     return sum;
 }
 
-KERNEL lrn(const float *x, float *local, float *y, View view, int axes, int size, float rate, float beta, float offset,
+KERNEL lrn(const real *x, float *local, real *y, View view, int axes, int size, float rate, float beta, float offset,
            int count) {
     EACH(i, count) {
         int here = place(view, i);
@@ -143,11 +143,11 @@ KERNEL lrn(const float *x, float *local, float *y, View view, int axes, int size
 }
 
 // pull = dy x local^(-beta - 1), which lrn_dx adds up: dx may lie where dy does
-KERNEL lrn_pull(const float *x, const float *local, const float *dy, float *pull, float beta, int count) {
+KERNEL lrn_pull(const real *x, const float *local, const real *dy, float *pull, float beta, int count) {
     EACH(i, count) pull[i] = dy[i] * lowered(local[i], beta) * x[i] / local[i];
 }
 
-KERNEL lrn_dx(const float *x, const float *local, const float *dy, const float *pull, float *dx, View view, int axes, int size,
+KERNEL lrn_dx(const real *x, const float *local, const real *dy, const float *pull, real *dx, View view, int axes, int size,
               float rate, float beta, int count) {
     EACH(i, count) {
         int here = place(view, i);

@@ -5,7 +5,7 @@ INLINE float weigh(const int *label, const float *weight, int at, int of_weight,
 }
 
 // The class of the largest score; of equal ones the last.
-INLINE int best(const float *x, const View &line, int classes) {
+template <class T> INLINE int best(const T *x, const View &line, int classes) {
     int who = 0;
     float most = x[0];
     for (int c = 1; c < classes; c++) {
@@ -19,19 +19,19 @@ INLINE int best(const float *x, const View &line, int classes) {
 }
 
 // hit = weight where fewer than `top` other classes score at least as high as the label's, else 0
-KERNEL hits(const float *x, const int *label, const float *weight, View of_label, View of_weight, int ignore, float *hit,
+KERNEL hits(const real *x, const int *label, const float *weight, View of_label, View of_weight, int ignore, float *hit,
             View lines, View line, View of_hit, int classes, int top, int count) {
     EACH(i, count) {
         int at = place(of_label, i), rivals = -1;
         float w = weigh(label, weight, at, place(of_weight, i), ignore);
-        const float *scores = x + place(lines, i);
+        auto scores = x + place(lines, i);
         float own = scores[place(line, w != 0.0f ? label[at] : 0)];
         for (int c = 0; c < classes; c++) rivals += !(scores[place(line, c)] < own);
         hit[place(of_hit, i)] = rivals < top ? w : 0.0f;
     }
 }
 
-KERNEL confusion(const float *x, const int *label, const float *weight, View of_label, View of_weight, int ignore, int *bins,
+KERNEL confusion(const real *x, const int *label, const float *weight, View of_label, View of_weight, int ignore, int *bins,
                  float *weights, View lines, View line, int classes, int count) {
     EACH(i, count) {
         int at = place(of_label, i);
@@ -42,7 +42,7 @@ KERNEL confusion(const float *x, const int *label, const float *weight, View of_
 }
 
 // Of each place: the class in which it counts as right (which = 0), predicted (1) or true (2).
-KERNEL best_counts(const float *x, const int *label, const float *weight, View of_label, View of_weight, int ignore, int *bins,
+KERNEL best_counts(const real *x, const int *label, const float *weight, View of_label, View of_weight, int ignore, int *bins,
                    float *weights, View lines, View line, int classes, int which, int chosen, int count) {
     EACH(i, count) {
         int at = place(of_label, i), said = best(x + place(lines, i), line, classes);
@@ -54,7 +54,7 @@ KERNEL best_counts(const float *x, const int *label, const float *weight, View o
     }
 }
 
-KERNEL exceeding(const float *x, const int *label, const float *weight, View of_x, View of_label, View of_weight, View of_class,
+KERNEL exceeding(const real *x, const int *label, const float *weight, View of_x, View of_label, View of_weight, View of_class,
                  int ignore, float threshold, int which, int chosen, int *bins, float *weights, int count) {
     EACH(i, count) {
         int truth = label[place(of_label, i)], of = place(of_class, i);
@@ -78,10 +78,10 @@ KERNEL by_class(const float *values, const int *label, const float *weight, View
 }
 
 // Bins of equal width over probabilities, those of label 1 first.
-KERNEL score_bins(const float *x, const int *label, const float *weight, View lines, View of_label, View of_weight, int ignore,
+KERNEL score_bins(const real *x, const int *label, const float *weight, View lines, View of_label, View of_weight, int ignore,
                   int second, int squash, int wide, int *bins, float *weights, int count) {
     EACH(i, count) {
-        const float *score = x + place(lines, i);
+        auto score = x + place(lines, i);
         float value = !second ? score[0] : squash ? score[second] - score[0] : score[second];
         double p = squash ? 0.5 * tanh(0.5 * (double)value) + 0.5 : (double)(value * wide);
         double at = floor(squash ? p * wide : p);

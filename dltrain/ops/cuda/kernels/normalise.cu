@@ -5,8 +5,8 @@
 #endif
 
 // y = FINISH(scale (x - mean) / sqrt(variance + eps) + bias + other), of each channel; scale, bias, other where given
-KERNEL channel_norm(const float *x, const float *mean, const float *variance, const float *scale, const float *bias,
-                    const float *other, float *y, int rows, int channels, int plane, float eps) {
+KERNEL channel_norm(const real *x, const float *mean, const float *variance, const float *scale, const float *bias,
+                    const real *other, real *y, int rows, int channels, int plane, float eps) {
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= channels) return;
     float rate = 1.0f / sqrtf(variance[c] + eps), middle = mean[c], least = bias ? bias[c] : 0.0f;

@@ -38,7 +38,7 @@ template <class T> INLINE void down(T &one, T &two) {
 }
 
 // parts[b, 0], parts[b, 1] = mean of x and sum of (x - mean)^2 over rows b chunk to (b + 1) chunk of each channel
-BLOCK_KERNEL chunk_moments(const float *x, float *parts, int rows, int channels, int plane, int chunk) {
+BLOCK_KERNEL chunk_moments(const real *x, float *parts, int rows, int channels, int plane, int chunk) {
     __shared__ Moments all[LANES];
     int c = blockIdx.x * blockDim.x + threadIdx.x, start = blockIdx.y * chunk, stop = lesser(start + chunk, rows);
     int me = threadIdx.y * blockDim.x + threadIdx.x, step = blockDim.y, r = start + threadIdx.y;
@@ -53,7 +53,7 @@ BLOCK_KERNEL chunk_moments(const float *x, float *parts, int rows, int channels,
             for (int i = 0; i < AHEAD; i++) few.squares += (v[i] - few.mean) * (v[i] - few.mean);
             merge(mine, few);
         }
-        for (; r < stop; r += step) merge(mine, {1.0f, x[spot(r, c, channels, plane)], 0.0f});
+        for (; r < stop; r += step) merge(mine, {1.0f, (float)x[spot(r, c, channels, plane)], 0.0f});
     }
     all[me] = mine;
     for (int half = blockDim.y / 2; half > 0; half /= 2) {
@@ -84,7 +84,7 @@ BLOCK_KERNEL join_moments(const float *parts, float *mean, float *variance, int 
 }
 
 // parts[b, 0], parts[b, 1] = sum of dy, sum of dy (x - mean), over the rows of a chunk
-BLOCK_KERNEL chunk_sums(const float *x, const float *dy, const float *mean, float *parts, int rows, int channels, int plane,
+BLOCK_KERNEL chunk_sums(const real *x, const real *dy, const float *mean, float *parts, int rows, int channels, int plane,
                         int chunk) {
     int c = blockIdx.x * blockDim.x + threadIdx.x, start = blockIdx.y * chunk, stop = lesser(start + chunk, rows);
     float total = 0.0f, along = 0.0f;
@@ -123,8 +123,8 @@ BLOCK_KERNEL join_sums(const float *parts, const float *variance, float *dscale,
 
 // dx = scale / sqrt(variance + eps) (dy - total / m - (x - mean) / sqrt(variance + eps) along / m), m = rows;
 // without total and along: scale / sqrt(variance + eps) dy
-KERNEL channel_norm_dx(const float *x, const float *mean, const float *variance, const float *scale, const float *dy,
-                       const float *total, const float *along, float *dx, int rows, int channels, int plane, float eps) {
+KERNEL channel_norm_dx(const real *x, const float *mean, const float *variance, const float *scale, const real *dy,
+                       const float *total, const float *along, real *dx, int rows, int channels, int plane, float eps) {
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= channels) return;
     float bare = 1.0f / sqrtf(variance[c] + eps), rate = scale ? bare * scale[c] : bare, middle = mean[c];
@@ -132,7 +132,7 @@ KERNEL channel_norm_dx(const float *x, const float *mean, const float *variance,
     #pragma unroll 4
     for (int r = blockIdx.y * blockDim.y + threadIdx.y; r < rows; r += gridDim.y * blockDim.y) {
         size_t at = spot(r, c, channels, plane);
-        dx[at] = rate * (total ? dy[at] - push - (x[at] - middle) * pull : dy[at]);
+        dx[at] = rate * (total ? dy[at] - push - (x[at] - middle) * pull : (float)dy[at]);
     }
 }
 

@@ -11,7 +11,7 @@ INLINE int upto(int at, int pad, int stride, int outputs) { return lesser((at + 
 
 INLINE int covered(int start, int kernel, int size, int pad) { return lesser(start + kernel, size + pad) - start; }
 
-template <int KH, int KW> INLINE void best_of(const float *x, int row, int column, float &most, int &who) {
+template <int KH, int KW, class T> INLINE void best_of(const T *x, int row, int column, float &most, int &who) {
     float seen[KH * KW];
     for (int i = 0; i < KH * KW; i++) seen[i] = x[i / KW * row + i % KW * column];
     for (int i = 0; i < KH * KW; i++)
@@ -20,7 +20,7 @@ template <int KH, int KW> INLINE void best_of(const float *x, int row, int colum
 }
 
 // y = max of x over each window; winner = its place in the plane, the first of equals; a number beats NaN
-KERNEL max_pool_image(const float *x, float *y, int *winner, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh,
+KERNEL max_pool_image(const real *x, real *y, int *winner, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh,
                       int sw, int top, int left) {
     for (int row = blockIdx.y; row < n * ph; row += gridDim.y) {
         int sample = row / ph, h0 = (row - sample * ph) * sh - top, h1 = lesser(h0 + kh, h);
@@ -28,7 +28,7 @@ KERNEL max_pool_image(const float *x, float *y, int *winner, int n, int h, int w
         EACH(i, pw * c) {
             int place = i / c, w0 = place * sw - left, w1 = lesser(w0 + kw, w);
             w0 = greater(w0, 0);
-            const float *seen = x + ((size_t)(sample * h + h0) * w + w0) * c + (i - place * c);
+            auto seen = x + ((size_t)(sample * h + h0) * w + w0) * c + (i - place * c);
             float most = -INFINITY;
             int who = 0, begin = h0 * w + w0;
             if (h1 - h0 == 2 && w1 - w0 == 2) {
@@ -55,7 +55,7 @@ KERNEL max_pool_image(const float *x, float *y, int *winner, int n, int h, int w
 }
 
 // dx = sum of dy over the windows whose winner this place is
-KERNEL max_pool_dx_image(const float *dy, const int *winner, float *dx, int n, int h, int w, int c, int ph, int pw, int kh,
+KERNEL max_pool_dx_image(const real *dy, const int *winner, real *dx, int n, int h, int w, int c, int ph, int pw, int kh,
                          int kw, int sh, int sw, int top, int left) {
     for (int row = blockIdx.y; row < n * h; row += gridDim.y) {
         int sample = row / h, a = row - sample * h, a0 = from(a, top, kh, sh), a1 = upto(a, top, sh, ph);
@@ -74,7 +74,7 @@ KERNEL max_pool_dx_image(const float *dy, const int *winner, float *dx, int n, i
 }
 
 // y = sum of x over each window; mean: / its size within the padded image
-KERNEL sum_pool_image(const float *x, float *y, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh, int sw,
+KERNEL sum_pool_image(const real *x, real *y, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh, int sw,
                       int top, int left, int mean) {
     for (int row = blockIdx.y; row < n * ph; row += gridDim.y) {
         int sample = row / ph, h0 = (row - sample * ph) * sh - top, area = covered(h0, kh, h, top), h1 = lesser(h0 + kh, h);
@@ -82,7 +82,7 @@ KERNEL sum_pool_image(const float *x, float *y, int n, int h, int w, int c, int 
         EACH(i, pw * c) {
             int place = i / c, w0 = place * sw - left, all = area * covered(w0, kw, w, left), w1 = lesser(w0 + kw, w);
             w0 = greater(w0, 0);
-            const float *seen = x + (size_t)sample * h * w * c + (i - place * c);
+            auto seen = x + (size_t)sample * h * w * c + (i - place * c);
             float sum = 0.0f;
             for (int a = h0; a < h1; a++)
                 for (int b = w0; b < w1; b++) sum += seen[(size_t)(a * w + b) * c];
@@ -92,13 +92,13 @@ KERNEL sum_pool_image(const float *x, float *y, int n, int h, int w, int c, int 
 }
 
 // dx = sum of dy over the windows that hold this place; mean: of dy / their sizes
-KERNEL sum_pool_dx_image(const float *dy, float *dx, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh, int sw,
+KERNEL sum_pool_dx_image(const real *dy, real *dx, int n, int h, int w, int c, int ph, int pw, int kh, int kw, int sh, int sw,
                          int top, int left, int mean) {
     for (int row = blockIdx.y; row < n * h; row += gridDim.y) {
         int sample = row / h, a = row - sample * h, a0 = from(a, top, kh, sh), a1 = upto(a, top, sh, ph);
         EACH(i, w * c) {
             int b = i / c, b0 = from(b, left, kw, sw), b1 = upto(b, left, sw, pw);
-            const float *seen = dy + (size_t)sample * ph * pw * c + (i - b * c);
+            auto seen = dy + (size_t)sample * ph * pw * c + (i - b * c);
             float sum = 0.0f;
             for (int p = a0; p <= a1; p++)
                 for (int q = b0; q <= b1; q++) {

@@ -30,7 +30,7 @@ KERNEL marked(const float *x, const float *marks, float *y, int x_row, int y_ste
 }
 
 // z becomes tanh z, and y at the time of each step that times live
-KERNEL squash(float *z, const float *live, float *y, int y_step, int y_row, int turned, int steps, int samples, int units,
+KERNEL squash(float *z, const float *live, real *y, int y_step, int y_row, int turned, int steps, int samples, int units,
               int count) {
     EACH(i, count) {
         int row = i / units, j = i - row * units, step = row / samples, time = turned ? steps - 1 - step : step;
@@ -41,7 +41,7 @@ KERNEL squash(float *z, const float *live, float *y, int y_step, int y_row, int 
 }
 
 // dz = live dy (1 - z z), step by step
-KERNEL squash_back(const float *z, const float *live, const float *dy, float *dz, int dy_step, int dy_row, int turned, int steps,
+KERNEL squash_back(const float *z, const float *live, const real *dy, float *dz, int dy_step, int dy_row, int turned, int steps,
                    int samples, int units, int count) {
     EACH(i, count) {
         int row = i / units, j = i - row * units, step = row / samples, time = turned ? steps - 1 - step : step;

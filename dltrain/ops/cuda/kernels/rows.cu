@@ -38,7 +38,7 @@ INLINE float rate_of(const float *variance, int row, float eps, int outside) {
 }
 
 // mean = mean of x;   variance (where wanted) = mean of (x - mean)^2, of each row
-BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view, View of_mean, int way, int width, int run,
+BLOCK_KERNEL row_moments(const real *x, float *mean, float *variance, View view, View of_mean, int way, int width, int run,
                          int groups, int channels, int area, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, 1, 0};
     int r = first() / team, lane = lane_of(team), stop = r < count ? width : 0;
@@ -56,7 +56,7 @@ BLOCK_KERNEL row_moments(const float *x, float *mean, float *variance, View view
 }
 
 // y = scale (x - mean) rate + bias; the blocks below each other share the rows
-KERNEL row_norm(const float *x, const float *mean, const float *variance, const float *scale, const float *bias, float *y,
+KERNEL row_norm(const real *x, const float *mean, const float *variance, const float *scale, const float *bias, real *y,
                 View view, View of_mean, View of_scale, int way, int width, int run, int groups, int channels, int area,
                 int inner, int scales, float eps, int outside, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, inner, scales};
@@ -74,15 +74,15 @@ KERNEL row_norm(const float *x, const float *mean, const float *variance, const 
 
 // dx = (g - mean of g - n mean of g n d / d') / d,   g = scale dy, n = (x - mean) / d, 1 / d the rate,
 // d' = d, but without the eps that is outside of the root
-BLOCK_KERNEL row_norm_dx(const float *x, const float *mean, const float *variance, const float *scale, const float *dy,
-                         float *dx, View view, View of_mean, View of_scale, int way, int width, int run, int groups,
+BLOCK_KERNEL row_norm_dx(const real *x, const float *mean, const float *variance, const float *scale, const real *dy,
+                         real *dx, View view, View of_mean, View of_scale, int way, int width, int run, int groups,
                          int channels, int area, int inner, int scales, float eps, int outside, int count, int team) {
     Rows rows = {way, width, run, groups, channels, area, inner, scales};
     int r = first() / team, lane = lane_of(team), row = place(of_mean, r < count ? r : 0), stop = r < count ? width : 0;
     float middle = mean[row], rate = rate_of(variance, row, eps, outside), push = 0.0f, pull = 0.0f;
     for (int k = lane; k < stop; k += team) {
         Spot here = spot(rows, view, r, k);
-        float g = scale ? dy[here.at] * scale[place(of_scale, here.scale)] : dy[here.at];
+        float g = scale ? dy[here.at] * scale[place(of_scale, here.scale)] : (float)dy[here.at];
         push += g;
         pull += g * ((x[here.at] - middle) * rate);
     }
@@ -92,13 +92,13 @@ BLOCK_KERNEL row_norm_dx(const float *x, const float *mean, const float *varianc
     if (!variance) pull = 0.0f;
     for (int k = lane; k < stop; k += team) {
         Spot here = spot(rows, view, r, k);
-        float g = scale ? dy[here.at] * scale[place(of_scale, here.scale)] : dy[here.at];
+        float g = scale ? dy[here.at] * scale[place(of_scale, here.scale)] : (float)dy[here.at];
         dx[here.at] = (g - push - (x[here.at] - middle) * rate * pull) * rate;
     }
 }
 
 // dscale[s] += sum of dy (x - mean) rate, dbias[s] += sum of dy, over the elements whose scale is number s: a block for each
-BLOCK_KERNEL row_norm_dw(const float *x, const float *mean, const float *variance, const float *dy, float *dscale, float *dbias,
+BLOCK_KERNEL row_norm_dw(const real *x, const float *mean, const float *variance, const real *dy, float *dscale, float *dbias,
                          View view, View of_mean, View of_scale, int width, int inner, int scales, float eps, int count) {
     int s = blockIdx.x, to = place(of_scale, s);
     float along = 0.0f, total = 0.0f;
@@ -116,7 +116,7 @@ BLOCK_KERNEL row_norm_dw(const float *x, const float *mean, const float *varianc
 
 // The same where scales lie beside each other in memory, in `count` runs: parts[b, 0], parts[b, 1] = both sums over chunk b of
 // these, total first; scale s of run i belongs to row i / area groups + s / run
-BLOCK_KERNEL chunk_dw(const float *x, const float *mean, const float *variance, const float *dy, float *parts, View of_mean,
+BLOCK_KERNEL chunk_dw(const real *x, const float *mean, const float *variance, const real *dy, float *parts, View of_mean,
                       int scales, int groups, int run, int area, float eps, int chunk, int count) {
     __shared__ float totals[256], alongs[256];
     int s = blockIdx.x * blockDim.x + threadIdx.x, me = threadIdx.y * blockDim.x + threadIdx.x;

@@ -9,7 +9,7 @@ struct Spot {
 };
 
 // The most of a line, and the sum of exp(x - most).
-INLINE void soften(const float *a, int lane, int step, int classes, int team, float &top, float &sum) {
+template <class T> INLINE void soften(const T *a, int lane, int step, int classes, int team, float &top, float &sum) {
     top = -INFINITY, sum = 0.0f;
     for (int c = lane; c < classes; c += team) top = maximum(a[c * step], top);
     top = together<false>(top, team);
@@ -18,7 +18,7 @@ INLINE void soften(const float *a, int lane, int step, int classes, int team, fl
 }
 
 // y = exp(x - max x) / sum of exp(x - max x);   logarithms: y = x - max x - log(that sum)
-BLOCK_KERNEL softmax(const float *x, float *y, View lines, int step, int classes, int logarithms, int count, int team) {
+BLOCK_KERNEL softmax(const real *x, real *y, View lines, int step, int classes, int logarithms, int count, int team) {
     int line = first() / team, lane = lane_of(team), stop = line < count ? classes : 0;
     int at = place(lines, line < count ? line : 0);
     float top, sum;
@@ -31,12 +31,12 @@ BLOCK_KERNEL softmax(const float *x, float *y, View lines, int step, int classes
 }
 
 // dx = (dy - sum of dy y) y;   logarithms: dx = dy - exp(y) sum of dy
-BLOCK_KERNEL softmax_dx(const float *y, const float *dy, float *dx, View lines, int step, int classes, int logarithms, int count,
+BLOCK_KERNEL softmax_dx(const real *y, const real *dy, real *dx, View lines, int step, int classes, int logarithms, int count,
                         int team) {
     int line = first() / team, lane = lane_of(team), stop = line < count ? classes : 0;
     int at = place(lines, line < count ? line : 0);
     float sum = 0.0f;
-    for (int c = lane; c < stop; c += team) sum += logarithms ? dy[at + c * step] : dy[at + c * step] * y[at + c * step];
+    for (int c = lane; c < stop; c += team) sum += logarithms ? (float)dy[at + c * step] : dy[at + c * step] * y[at + c * step];
     sum = together<true>(sum, team);
     for (int c = lane; c < stop; c += team) {
         int here = at + c * step;
@@ -64,14 +64,15 @@ INLINE Spot spot(const int *label, const float *weight, const View &lines, const
     return me;
 }
 
-INLINE float wanted(int kind, const float *target, const View &table, const Spot &me, int c, int step, int classes,
-                    float smoothing, float mean) {
+template <class T> INLINE float wanted(int kind, const T *target, const View &table, const Spot &me, int c, int step,
+                                       int classes, float smoothing, float mean) {
     if (kind == TABLE) return target[place(table, me.k * classes + c)];
     if (kind == SOFT) return target[me.at + c * step] * (1.0f - smoothing) + mean * smoothing;
     return (c == me.k ? 1.0f - smoothing : 0.0f) + smoothing / classes;
 }
 
-INLINE float mean_target(int kind, const float *target, const Spot &me, int step, int classes, float smoothing, int team) {
+template <class T> INLINE float mean_target(int kind, const T *target, const Spot &me, int step, int classes, float smoothing,
+                                            int team) {
     float sum = 0.0f;
     if (kind != SOFT || smoothing == 0.0f) return sum;
     for (int c = me.lane; c < classes && me.live; c += team) sum += target[me.at + c * step];
@@ -81,7 +82,7 @@ INLINE float mean_target(int kind, const float *target, const Spot &me, int step
 INLINE float share(const float *dy, const float *z) { return z[0] != 0.0f ? dy[0] / z[0] : dy[0] * 0.0f; }
 
 // prob = softmax of x;   loss = -weight sum of t log max(prob, least);   `number` is the smoothing, or gamma
-BLOCK_KERNEL class_loss(const float *x, const int *label, const float *target, const float *weight, float *prob, float *loss,
+BLOCK_KERNEL class_loss(const real *x, const int *label, const real *target, const float *weight, float *prob, float *loss,
                         View lines, View labels, View weights, View table, int per, int step, int classes, int ignores,
                         int ignore, int kind, float number, float least, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
@@ -105,8 +106,8 @@ BLOCK_KERNEL class_loss(const float *x, const int *label, const float *target, c
 }
 
 // dx = (prob sum of t - t) weight dy / z;   FOCAL: (prob - t) (1 - p)^gamma (1 - gamma p log p / (1 - p)) weight dy / z
-BLOCK_KERNEL class_loss_dx(const float *prob, const int *label, const float *target, const float *weight, const float *z,
-                           const float *dy, float *dx, View lines, View labels, View weights, View table, int per, int step,
+BLOCK_KERNEL class_loss_dx(const float *prob, const int *label, const real *target, const float *weight, const float *z,
+                           const float *dy, real *dx, View lines, View labels, View weights, View table, int per, int step,
                            int classes, int ignores, int ignore, int kind, float number, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
     int stop = me.live ? classes : 0;
@@ -131,7 +132,7 @@ BLOCK_KERNEL class_loss_dx(const float *prob, const int *label, const float *tar
 }
 
 // loss = weight sum over classes of max(0, margin - d x)^p, d = 1 for the label, else -1;   p = 1, or 2: squared
-BLOCK_KERNEL hinge_loss(const float *x, const int *label, const float *weight, float *loss, View lines, View labels,
+BLOCK_KERNEL hinge_loss(const real *x, const int *label, const float *weight, float *loss, View lines, View labels,
                         View weights, int per, int step, int classes, int ignores, int ignore, float margin, int squared,
                         int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
@@ -145,7 +146,7 @@ BLOCK_KERNEL hinge_loss(const float *x, const int *label, const float *weight, f
 }
 
 // dx = -d p max(0, margin - d x)^(p - 1) weight dy / z
-KERNEL hinge_loss_dx(const float *x, const int *label, const float *weight, const float *z, const float *dy, float *dx,
+KERNEL hinge_loss_dx(const real *x, const int *label, const float *weight, const float *z, const float *dy, real *dx,
                      View lines, View labels, View weights, int per, int step, int classes, int ignores, int ignore,
                      float margin, int squared, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
@@ -158,7 +159,7 @@ KERNEL hinge_loss_dx(const float *x, const int *label, const float *weight, cons
 }
 
 // loss = -weight log max(x[label], least);   logarithms: -weight x[label]
-KERNEL label_loss(const float *x, const int *label, const float *weight, float *loss, View lines, View labels, View weights,
+KERNEL label_loss(const real *x, const int *label, const float *weight, float *loss, View lines, View labels, View weights,
                   int per, int step, int classes, int ignores, int ignore, int logarithms, float least, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);
     if (!me.live) return;
@@ -167,7 +168,7 @@ KERNEL label_loss(const float *x, const int *label, const float *weight, float *
 }
 
 // dx[label] = -weight dy / z / max(x[label], least), of logarithms -weight dy / z;   0 elsewhere
-KERNEL label_loss_dx(const float *x, const int *label, const float *weight, const float *z, const float *dy, float *dx,
+KERNEL label_loss_dx(const real *x, const int *label, const float *weight, const float *z, const float *dy, real *dx,
                      View lines, View labels, View weights, int per, int step, int classes, int ignores, int ignore,
                      int logarithms, float least, int count, int team) {
     Spot me = spot(label, weight, lines, labels, weights, per, classes, ignores, ignore, count, team);

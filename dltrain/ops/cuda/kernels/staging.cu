@@ -4,11 +4,16 @@ KERNEL poke(float *to, u32 word, int count) {
     EACH(i, count) to[i] = __int_as_float((int)word);
 }
 
-KERNEL arrange_float(const float *raw, float *y, View of_y, int count) {
+// Words of the steps of a burst, each to its own place
+KERNEL deal(const int *words, const u64 *places, int count) {
+    EACH(i, count) *(int *)places[i] = words[i];
+}
+
+KERNEL arrange_float(const float *raw, real *y, View of_y, int count) {
     EACH(i, count) y[place(of_y, i)] = raw[i];
 }
 
-KERNEL arrange_byte(const byte *raw, float *y, View of_y, int count) {
+KERNEL arrange_byte(const byte *raw, real *y, View of_y, int count) {
     EACH(i, count) y[place(of_y, i)] = (float)raw[i];
 }
 
@@ -17,20 +22,10 @@ KERNEL arrange_int(const int *raw, int *y, View of_y, int count) {
 }
 
 // y[n] = table[rows[n]], rows of `size` elements in logical order
-KERNEL pick_float(const float *table, const int *rows, float *y, View of_y, int size, int count) {
+KERNEL pick_float(const real *table, const int *rows, real *y, View of_y, int size, int count) {
     EACH(i, count) y[place(of_y, i)] = table[(size_t)rows[i / size] * size + i % size];
 }
 
 KERNEL pick_int(const int *table, const int *rows, int *y, View of_y, int size, int count) {
     EACH(i, count) y[place(of_y, i)] = table[(size_t)rows[i / size] * size + i % size];
-}
-
-// A row of the ring: the losses of a step, then 1 where it has failed.  `at` counts the steps.
-KERNEL keep_loss(const float *loss, float *ring, const int *at, int rows, int width, int column) {
-    ring[(at[0] % rows) * width + column] = loss[0];
-}
-
-KERNEL keep_failed(const int *failed, float *ring, int *at, int rows, int width) {
-    ring[(at[0] % rows) * width + width - 1] = (float)failed[0];
-    at[0] += 1;
 }

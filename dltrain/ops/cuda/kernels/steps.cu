@@ -111,7 +111,7 @@ INLINE float back(const float *d, const float *w, int samples, int units, int wi
 }
 
 // --- the steps: the weights, what a cell takes, units, samples ---
-BLOCK_KERNEL rnn_step(const float *w, const float *a, const float *h0, const float *keep, const float *live, float *h, float *y,
+BLOCK_KERNEL rnn_step(const float *w, const float *a, const float *h0, const float *keep, const float *live, float *h, real *y,
                       int y_row, int relu, int units, int samples) {
     float s[1];
     forth<1>(h0, w, samples, units, s);
@@ -120,7 +120,7 @@ BLOCK_KERNEL rnn_step(const float *w, const float *a, const float *h0, const flo
 }
 
 BLOCK_KERNEL lstm_step(const float *w, const float *a, const float *peep, const float *h0, const float *c0, const float *keep,
-                       const float *live, float *gates, float *h, float *c, float *y, int y_row, int units, int samples) {
+                       const float *live, float *gates, float *h, float *c, real *y, int y_row, int units, int samples) {
     float s[4];
     forth<4>(h0, w, samples, units, s);
     int n = sample(), j = unit();
@@ -129,7 +129,7 @@ BLOCK_KERNEL lstm_step(const float *w, const float *a, const float *peep, const 
 }
 
 BLOCK_KERNEL gru_step(const float *w, const float *a, const float *b, const float *h0, const float *keep, const float *live,
-                      float *notes, float *h, float *y, int y_row, int units, int samples) {
+                      float *notes, float *h, real *y, int y_row, int units, int samples) {
     float s[3];
     forth<3>(h0, w, samples, units, s);
     int n = sample(), j = unit();
@@ -137,7 +137,7 @@ BLOCK_KERNEL gru_step(const float *w, const float *a, const float *b, const floa
 }
 
 // --- and back: d is the gradient by the product of the step after ---
-BLOCK_KERNEL rnn_step_back(const float *w, const float *d, const float *h, const float *next, const float *live, const float *dy,
+BLOCK_KERNEL rnn_step_back(const float *w, const float *d, const float *h, const float *next, const float *live, const real *dy,
                            int dy_row, float *dh, float *da, int relu, int units, int samples) {
     float s = back(d, w, samples, units, units);
     int n = sample(), j = unit(), i = n * units + j;
@@ -145,7 +145,7 @@ BLOCK_KERNEL rnn_step_back(const float *w, const float *d, const float *h, const
 }
 
 BLOCK_KERNEL lstm_step_back(const float *w, const float *d, const float *gates, const float *peep, const float *c0,
-                            const float *c, const float *keep, const float *next, const float *live, const float *dy, int dy_row,
+                            const float *c, const float *keep, const float *next, const float *live, const real *dy, int dy_row,
                             float *dh, float *dc, float *da, int units, int samples) {
     float s = back(d, w, samples, units, 4 * units);
     int n = sample(), j = unit(), i = n * units + j;
@@ -154,7 +154,7 @@ BLOCK_KERNEL lstm_step_back(const float *w, const float *d, const float *gates, 
 }
 
 BLOCK_KERNEL gru_step_back(const float *w, const float *d, const float *notes, const float *h0, const float *keep,
-                           const float *next, const float *live, const float *dy, int dy_row, float *dh, float *da, float *dp,
+                           const float *next, const float *live, const real *dy, int dy_row, float *dh, float *da, float *dp,
                            int units, int samples) {
     float s = back(d, w, samples, units, 3 * units);
     int n = sample(), j = unit(), i = n * units + j;

@@ -4,7 +4,7 @@
 INLINE float divided(float x, float by) { return by > 0.0f ? x / by : 0.0f; }
 
 // mean[place] = mean of x (squares: of x^2) over the maps;   maps: View of x with the maps behind the places
-KERNEL map_means(const float *x, float *mean, View maps, int channels, int squares, int count) {
+KERNEL map_means(const real *x, float *mean, View maps, int channels, int squares, int count) {
     EACH(i, count) {
         float sum = 0.0f;
         for (int c = 0; c < channels; c++) {
@@ -26,7 +26,7 @@ KERNEL blend(const float *x, const float *weights, float *y, int length, int inn
 }
 
 // y = x - mean of its place
-KERNEL subtract(const float *x, const float *mean, float *y, View maps, int channels, int count) {
+KERNEL subtract(const real *x, const float *mean, real *y, View maps, int channels, int count) {
     EACH(i, count) {
         int at = place(maps, i);
         y[at] = x[at] - mean[i / channels];
@@ -54,7 +54,7 @@ BLOCK_KERNEL middles(const float *deviation, float *middle, int size) {
 }
 
 // y = x / max(deviation, middle), 0 where that is 0
-KERNEL divide(const float *x, const float *deviation, const float *middle, float *y, View maps, int channels, int size,
+KERNEL divide(const real *x, const float *deviation, const float *middle, real *y, View maps, int channels, int size,
               int count) {
     EACH(i, count) {
         int at = place(maps, i), to = i / channels;
@@ -63,7 +63,7 @@ KERNEL divide(const float *x, const float *deviation, const float *middle, float
 }
 
 // pull[place] = e where the deviation is the divisor;   shared[sample] = sum of e where the middle is;   e = -sum of dy x / d^2
-BLOCK_KERNEL pulls(const float *x, const float *dy, const float *deviation, const float *middle, float *pull, float *shared,
+BLOCK_KERNEL pulls(const real *x, const real *dy, const float *deviation, const float *middle, float *pull, float *shared,
                    View maps, int channels, int size) {
     float rest = 0.0f, least = middle[blockIdx.x];
     for (int i = blockIdx.x * size + threadIdx.x; i < (blockIdx.x + 1) * size; i += blockDim.x) {
@@ -86,7 +86,7 @@ KERNEL spread(float *pull, const float *shared, const float *deviation, int size
 }
 
 // dx = dy / d + x pull / channels
-KERNEL divide_dx(const float *x, const float *dy, const float *deviation, const float *middle, const float *pull, float *dx,
+KERNEL divide_dx(const real *x, const real *dy, const float *deviation, const float *middle, const float *pull, real *dx,
                  View maps, int channels, int size, int count) {
     EACH(i, count) {
         int at = place(maps, i), to = i / channels;

@@ -17,7 +17,6 @@
 #define DEPTH (TALL * WIDE > 32 ? 8 : 16) // what is fetched ahead shares the registers with the sums
 #define ACROSS (COLUMNS / WIDE)
 #define THREADS (ROWS / TALL * ACROSS)
-#define INSIDE __device__ __forceinline__
 #undef BLOCK_KERNEL // two blocks a multiprocessor, or waiting for memory is not hidden
 #define BLOCK_KERNEL extern "C" __global__ void __launch_bounds__(256, 2)
 
@@ -35,14 +34,10 @@ template <int SIZE, int V, bool ALONG> struct Share {
     INSIDE int deep(int i) const { return ALONG ? threadIdx.x % (DEPTH / V) * V : (threadIdx.x + i * THREADS) / (SIZE / V); }
     INSIDE int other(int i) const { return ALONG ? (threadIdx.x + i * THREADS) / (DEPTH / V) : threadIdx.x % (SIZE / V) * V; }
 
-    INSIDE void take(int i, const float *from) {
-        if (V == 4) {
-            float4 four = *(const float4 *)from;
-            held[i][0] = four.x;
-            held[i][1 % V] = four.y;
-            held[i][2 % V] = four.z;
-            held[i][3 % V] = four.w;
-        } else
+    template <class T> INSIDE void take(int i, const T *from) {
+        if constexpr (V == 4)
+            take4(held[i], from);
+        else
             held[i][0] = *from;
     }
 
@@ -62,14 +57,6 @@ template <int SIZE, int V, bool ALONG> struct Share {
 INLINE int row_of(int i) { return i / 4 * (4 * ROWS / TALL) + threadIdx.x / ACROSS * 4 + i % 4; }
 INLINE int column_of(int j) { return j / 4 * (4 * COLUMNS / WIDE) + threadIdx.x % ACROSS * 4 + j % 4; }
 
-INLINE void four(float *to, const float *from) {
-    float4 read = *(const float4 *)from;
-    to[0] = read.x;
-    to[1] = read.y;
-    to[2] = read.z;
-    to[3] = read.w;
-}
-
 static const int AT_ONCE = TALL * WIDE > 32 ? 2 : 8; // steps, so that the registers are enough
 
 // sum[i][j] += sum over the depth of left[row i] right[column j]
@@ -78,9 +65,9 @@ INLINE void multiply(const Slice &slice, float (*sum)[WIDE]) {
     for (int d = 0; d < DEPTH; d++) {
         float a[TALL], b[WIDE];
         #pragma unroll
-        for (int i = 0; i < TALL; i += 4) four(a + i, &slice.left[d][row_of(i)]);
+        for (int i = 0; i < TALL; i += 4) take4(a + i, &slice.left[d][row_of(i)]);
         #pragma unroll
-        for (int j = 0; j < WIDE; j += 4) four(b + j, &slice.right[d][column_of(j)]);
+        for (int j = 0; j < WIDE; j += 4) take4(b + j, &slice.right[d][column_of(j)]);
         #pragma unroll
         for (int i = 0; i < TALL; i++)
             #pragma unroll
@@ -97,7 +84,7 @@ INLINE float row_sum(const Slice &slice) {
 }
 
 // Four numbers, or as many as there are, `step` apart in memory: finished, or added to what is there.
-INLINE void store(float *to, int step, const float *sum, const float *bias, int left, bool add) {
+template <class T> INLINE void store(T *to, int step, const float *sum, const float *bias, int left, bool add) {
     float made[4];
     #pragma unroll
     for (int j = 0; j < 4; j++)
@@ -105,10 +92,36 @@ INLINE void store(float *to, int step, const float *sum, const float *bias, int 
             float whole = sum[j] + (bias ? bias[j] : 0.0f);
             made[j] = add ? to[(size_t)j * step] + whole : FINISH(whole);
         }
-    if (left >= 4 && step == 1 && (size_t)to % 16 == 0)
-        *(float4 *)to = float4{made[0], made[1], made[2], made[3]};
+    if (left >= 4 && step == 1 && (size_t)to % (4 * sizeof(T)) == 0)
+        give4(to, made);
     else
         #pragma unroll
         for (int j = 0; j < 4; j++)
             if (j < left) to[(size_t)j * step] = made[j];
+}
+
+// Where the depth is cut, the last block of a tile adds up what all have made, in the order of the parts; false for the others.
+// pieces: (tiles, parts, the sums of all threads and the totals of all rows); a ticket a tile
+INLINE bool joined(float (*sum)[WIDE], float &total, float *pieces, int *tickets, int tile, int part, int parts) {
+    const int size = ROWS * COLUMNS + ROWS;
+    float *piece = pieces + (size_t)tile * parts * size, *mine = piece + (size_t)part * size;
+    #pragma unroll
+    for (int i = 0; i < TALL; i++)
+        #pragma unroll
+        for (int j = 0; j < WIDE; j++) mine[(i * WIDE + j) * THREADS + threadIdx.x] = sum[i][j];
+    if (threadIdx.x < ROWS) mine[ROWS * COLUMNS + threadIdx.x] = total;
+    if (!last_block(tickets + tile, parts)) return false;
+    total = 0.0f;
+    #pragma unroll
+    for (int i = 0; i < TALL; i++)
+        #pragma unroll
+        for (int j = 0; j < WIDE; j++) sum[i][j] = 0.0f;
+    for (int other = 0; other < parts; other++, piece += size) {
+        #pragma unroll
+        for (int i = 0; i < TALL; i++)
+            #pragma unroll
+            for (int j = 0; j < WIDE; j++) sum[i][j] += fresh(piece + (i * WIDE + j) * THREADS + threadIdx.x);
+        if (threadIdx.x < ROWS) total += fresh(piece + ROWS * COLUMNS + threadIdx.x);
+    }
+    return true;
 }

@@ -1,15 +1,14 @@
 // Sums over all parameters in double precision, in a fixed order; bounds and averages of the weights.
 
-BLOCK_KERNEL square_sums(const float *g, double *parts, int count) {
+// norm = sum of g^2: a part a block, joined by the last
+BLOCK_KERNEL square_sums(const float *g, double *parts, double *norm, int *ticket, int count) {
     double sum = 0.0;
     EACH(i, count) sum += (double)g[i] * g[i];
     sum = block_sum(sum);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
-}
-
-BLOCK_KERNEL join_sums(const double *parts, double *norm, int count) {
-    double sum = 0.0;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
+    if (!last_block(ticket, gridDim.x)) return;
+    sum = 0.0;
+    for (int i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += fresh(parts + i);
     sum = block_sum(sum);
     if (threadIdx.x == 0) norm[0] = sum;
 }

@@ -10,7 +10,7 @@ INLINE int origin(int at, int before, int size, int mode) {
     return size - 1 - (size - 1 > i ? size - 1 - i : i - (size - 1));
 }
 
-KERNEL pad(const float *x, float *y, View of_x, View of_y, View before, int mode, int count) {
+KERNEL pad(const real *x, real *y, View of_x, View of_y, View before, int mode, int count) {
     EACH(i, count) {
         int rest = i, from = 0, to = 0;
         bool known = true;
@@ -27,7 +27,8 @@ KERNEL pad(const float *x, float *y, View of_x, View of_y, View before, int mode
 }
 
 // Element i of x gathers all elements of y that came from it: on each axis a few, found by looking at all of that axis.
-INLINE float gather(const float *y, const View &of_x, const View &of_y, const View &before, int mode, const int *at) {
+template <class T>
+INLINE float gather(const T *y, const View &of_x, const View &of_y, const View &before, int mode, const int *at) {
     int rank = of_x.rank, here[8], axis = 0;
     float sum = 0.0f;
     for (int a = 0; a < rank; a++) here[a] = -1;
@@ -46,7 +47,7 @@ INLINE float gather(const float *y, const View &of_x, const View &of_y, const Vi
     return sum;
 }
 
-KERNEL pad_dx(float *dx, const float *dy, View of_x, View of_y, View before, int mode, int count) {
+KERNEL pad_dx(real *dx, const real *dy, View of_x, View of_y, View before, int mode, int count) {
     EACH(i, count) {
         int at[8], rest = i, to = 0, from = 0;
         for (int axis = of_x.rank - 1; axis >= 0; axis--) {
@@ -55,7 +56,7 @@ KERNEL pad_dx(float *dx, const float *dy, View of_x, View of_y, View before, int
             to += at[axis] * of_x.step[axis];
             from += (at[axis] + before.step[axis]) * of_y.step[axis];
         }
-        dx[to] = mode == 0 ? dy[from] : gather(dy, of_x, of_y, before, mode, at);
+        dx[to] = mode == 0 ? (float)dy[from] : gather(dy, of_x, of_y, before, mode, at);
     }
 }
 
@@ -70,7 +71,7 @@ INLINE float portion(int large, int small, int scale, int size, int linear) {
     return small == low + 1 ? share : 0.0f;
 }
 
-KERNEL upsample(const float *x, float *y, View of_x, View of_y, View scale, int linear, int count) {
+KERNEL upsample(const real *x, real *y, View of_x, View of_y, View scale, int linear, int count) {
     EACH(i, count) {
         int low[8], rest = i, to = 0;
         float part[8];
@@ -97,7 +98,7 @@ KERNEL upsample(const float *x, float *y, View of_x, View of_y, View scale, int 
     }
 }
 
-KERNEL upsample_dx(float *dx, const float *dy, View of_x, View of_y, View scale, int linear, int count) {
+KERNEL upsample_dx(real *dx, const real *dy, View of_x, View of_y, View scale, int linear, int count) {
     EACH(i, count) {
         int at[8], first[8], last[8], here[8], rest = i, to = 0, rank = of_x.rank;
         for (int axis = rank - 1; axis >= 0; axis--) {
@@ -136,7 +137,7 @@ KERNEL mask_winner(const float *mask, int *winner, int size, int count) {
 }
 
 // y = x[winner] in each plane, 0 where there is none
-KERNEL take_winner(const float *x, const int *winner, float *y, View heads, View plane, View of_y, int count) {
+KERNEL take_winner(const real *x, const int *winner, real *y, View heads, View plane, View of_y, int count) {
     EACH(i, count) {
         int at = place(of_y, i), who = winner[at];
         y[at] = who >= 0 ? x[place(heads, i) + place(plane, who)] : 0.0f;
@@ -152,7 +153,7 @@ INLINE void bin(double from, double to, int i, int count, int size, int *low, in
     *high = greater(lesser(start + ((i + 1) * n + count - 1) / count, size), 0);
 }
 
-KERNEL roi_pool(const float *x, const float *rois, float *y, int *winner, View of_x, View of_y, double scale, int count) {
+KERNEL roi_pool(const real *x, const float *rois, real *y, int *winner, View of_x, View of_y, double scale, int count) {
     EACH(i, count) {
         int column = i % of_y.size[3], row = i / of_y.size[3] % of_y.size[2], c = i / of_y.size[3] / of_y.size[2] % of_y.size[1];
         const float *roi = rois + 5 * (i / of_y.size[3] / of_y.size[2] / of_y.size[1]);
@@ -175,7 +176,7 @@ KERNEL roi_pool(const float *x, const float *rois, float *y, int *winner, View o
 }
 
 // Each place of x looks at all bins of all regions of its image, in order, for those that it won.
-KERNEL roi_pool_dx(const float *rois, const float *dy, const int *winner, float *dx, View of_y, View of_x, int count) {
+KERNEL roi_pool_dx(const float *rois, const real *dy, const int *winner, real *dx, View of_y, View of_x, int count) {
     EACH(i, count) {
         int plane = of_x.size[2] * of_x.size[3], where = i % plane, c = i / plane % of_x.size[1], n = i / plane / of_x.size[1];
         float sum = 0.0f;

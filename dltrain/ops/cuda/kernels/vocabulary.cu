@@ -4,7 +4,7 @@ INLINE float weigh(const int *label, const float *weight, int n, int ignore) {
     return label[n] == ignore ? 0.0f : weight ? weight[n] : 1.0f;
 }
 
-INLINE float dot(const float *a, const float *b, int size) {
+template <class T> INLINE float dot(const T *a, const float *b, int size) {
     float sum = 0.0f;
     for (int k = 0; k < size; k++) sum += a[k] * b[k];
     return sum;
@@ -26,7 +26,7 @@ INLINE float surprise(float prob) { return -logf(maximum(prob, LEAST)); }
 INLINE float share(const float *dy, const float *z) { return z[0] != 0.0f ? dy[0] / z[0] : 0.0f; }
 
 // prob = softmax over the label and the drawn classes of x w' + b, of drawn ones less log(how often they are expected)
-BLOCK_KERNEL sampled(const float *x, const int *label, const float *w, const float *b, const float *weight, const int *drawn,
+BLOCK_KERNEL sampled(const real *x, const int *label, const float *w, const float *b, const float *weight, const int *drawn,
                      float *prob, float *loss, int size, int draws, int classes, int log_uniform, int ignore) {
     int n = blockIdx.x;
     float v = weigh(label, weight, n, ignore);
@@ -52,7 +52,7 @@ KERNEL sampled_slope(const float *prob, const int *label, const float *weight, c
     }
 }
 
-KERNEL sampled_dx(const float *g, const int *own, const float *w, const int *drawn, float *dx, int samples, int size, int draws,
+KERNEL sampled_dx(const float *g, const int *own, const float *w, const int *drawn, real *dx, int samples, int size, int draws,
                   int count) {
     EACH(i, count) {
         int n = i / size, k = i - n * size;
@@ -63,7 +63,7 @@ KERNEL sampled_dx(const float *g, const int *own, const float *w, const int *dra
     }
 }
 
-KERNEL sampled_dw(const float *g, const int *own, const float *x, const int *drawn, float *dw, int samples, int size, int draws,
+KERNEL sampled_dw(const float *g, const int *own, const real *x, const int *drawn, float *dw, int samples, int size, int draws,
                   int count) {
     EACH(i, count) {
         int c = i / size, k = i - c * size;
@@ -90,11 +90,11 @@ KERNEL sampled_db(const float *g, const int *own, const int *drawn, float *db, i
 }
 
 // group = softmax of x wg' + bg;   prob = softmax of x w' + b over the classes of the label's group
-BLOCK_KERNEL hierarchical(const float *x, const int *label, const float *wg, const float *bg, const float *w, const float *b,
+BLOCK_KERNEL hierarchical(const real *x, const int *label, const float *wg, const float *bg, const float *w, const float *b,
                           const float *weight, float *group, float *prob, float *loss, int size, int groups, int members,
                           int classes, int ignore) {
     int n = blockIdx.x;
-    const float *given = x + (size_t)n * size;
+    auto given = x + (size_t)n * size;
     float v = weigh(label, weight, n, ignore), *over = group + (size_t)n * groups, *row = prob + (size_t)n * members;
     int own = v != 0.0f ? label[n] : 0, first_class = own / members * members, known = lesser(members, classes - first_class);
     for (int g = threadIdx.x; g < groups; g += blockDim.x)
@@ -120,7 +120,7 @@ KERNEL hierarchical_slope(const float *group, const float *prob, const int *labe
     }
 }
 
-KERNEL hierarchical_dx(const float *h, const float *g, const int *own, const float *wg, const float *w, float *dx, int samples,
+KERNEL hierarchical_dx(const float *h, const float *g, const int *own, const float *wg, const float *w, real *dx, int samples,
                        int size, int groups, int members, int classes, int count) {
     EACH(i, count) {
         int n = i / size, k = i - n * size;
@@ -133,7 +133,7 @@ KERNEL hierarchical_dx(const float *h, const float *g, const int *own, const flo
 }
 
 // dw[c] += sum over samples of its slope times x; of classes (grouped) only samples of its group count
-KERNEL hierarchical_dw(const float *slope, const int *own, const float *x, float *dw, int samples, int size, int groups,
+KERNEL hierarchical_dw(const float *slope, const int *own, const real *x, float *dw, int samples, int size, int groups,
                        int members, int classes, int grouped, int count) {
     EACH(i, count) {
         int c = i / size, k = i - c * size;

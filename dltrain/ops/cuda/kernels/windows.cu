@@ -59,7 +59,7 @@ INLINE int size_of(const int *g, const int *at, bool padded) {
     return greater(size, padded ? 1 : 0);
 }
 
-KERNEL max_pool(const float *x, float *y, int *winner, const int *g, int channels, int last, int count) {
+KERNEL max_pool(const real *x, real *y, int *winner, const int *g, int channels, int last, int count) {
     EACH(i, count) {
         float most = -INFINITY, begin = -LARGEST;
         int who = -1, first_one = -1;
@@ -73,7 +73,7 @@ KERNEL max_pool(const float *x, float *y, int *winner, const int *g, int channel
     }
 }
 
-KERNEL max_pool_dx(const float *dy, const int *winner, float *dx, const int *g, int channels, int last, int count) {
+KERNEL max_pool_dx(const real *dy, const int *winner, real *dx, const int *g, int channels, int last, int count) {
     EACH(i, count) {
         Place place = unfold(g, channels, last, i);
         int me = (place.at[0] * g[1] + place.at[1]) * g[2] + place.at[2];
@@ -84,7 +84,7 @@ KERNEL max_pool_dx(const float *dy, const int *winner, float *dx, const int *g, 
 }
 
 // dx[winner] += dy of winners anywhere, one plane after another by its own thread; dx is 0 before
-KERNEL scatter(const float *dy, const int *winner, float *dx, int inputs, int outputs, int channels, int last, int count) {
+KERNEL scatter(const real *dy, const int *winner, real *dx, int inputs, int outputs, int channels, int last, int count) {
     EACH(i, count) {
         int sample = i / channels, channel = i - sample * channels, step = last ? channels : 1;
         size_t to = last ? (size_t)sample * inputs * channels + channel : (size_t)i * inputs;
@@ -94,7 +94,7 @@ KERNEL scatter(const float *dy, const int *winner, float *dx, int inputs, int ou
     }
 }
 
-KERNEL sum_pool(const float *x, float *y, const int *g, int channels, int last, int mean, int count) {
+KERNEL sum_pool(const real *x, real *y, const int *g, int channels, int last, int mean, int count) {
     EACH(i, count) {
         Place place = unfold(g + 3, channels, last, i);
         float sum = 0.0f;
@@ -103,7 +103,7 @@ KERNEL sum_pool(const float *x, float *y, const int *g, int channels, int last, 
     }
 }
 
-KERNEL sum_pool_dx(const float *dy, float *dx, const int *g, int channels, int last, int mean, int count) {
+KERNEL sum_pool_dx(const real *dy, real *dx, const int *g, int channels, int last, int mean, int count) {
     EACH(i, count) {
         float sum = 0.0f;
         windows(g, channels, last, unfold(g, channels, last, i),
@@ -113,7 +113,7 @@ KERNEL sum_pool_dx(const float *dy, float *dx, const int *g, int channels, int l
 }
 
 // y = (sum of |x|^p)^(1/p), the largest |x| taken out
-KERNEL lp_pool(const float *x, float *y, const int *g, int channels, int last, float p, int count) {
+KERNEL lp_pool(const real *x, real *y, const int *g, int channels, int last, float p, int count) {
     EACH(i, count) {
         Place place = unfold(g + 3, channels, last, i);
         float most = 0.0f, sum = 0.0f;
@@ -125,7 +125,7 @@ KERNEL lp_pool(const float *x, float *y, const int *g, int channels, int last, f
 }
 
 // dx = sum of dy sign(x) (|x| / y)^(p - 1)
-KERNEL lp_pool_dx(const float *x, const float *y, const float *dy, float *dx, const int *g, int channels, int last, float p,
+KERNEL lp_pool_dx(const real *x, const real *y, const real *dy, real *dx, const int *g, int channels, int last, float p,
                   int count) {
     EACH(i, count) {
         float v = x[i], sign = v > 0.0f ? 1.0f : v < 0.0f ? -1.0f : v, sum = 0.0f;
@@ -137,7 +137,7 @@ KERNEL lp_pool_dx(const float *x, const float *y, const float *dy, float *dx, co
 }
 
 // y = 1/beta log mean exp(beta x) of what the window holds of the image, 0 of nothing
-KERNEL lse_pool(const float *x, float *y, const int *g, int channels, int last, float beta, int count) {
+KERNEL lse_pool(const real *x, real *y, const int *g, int channels, int last, float beta, int count) {
     EACH(i, count) {
         Place place = unfold(g + 3, channels, last, i);
         float most = -INFINITY, sum = 0.0f;
@@ -150,7 +150,7 @@ KERNEL lse_pool(const float *x, float *y, const int *g, int channels, int last, 
 }
 
 // dx = sum of dy exp(beta (x - y)) / n over windows of n elements
-KERNEL lse_pool_dx(const float *x, const float *y, const float *dy, float *dx, const int *g, int channels, int last, float beta,
+KERNEL lse_pool_dx(const real *x, const real *y, const real *dy, real *dx, const int *g, int channels, int last, float beta,
                    int count) {
     EACH(i, count) {
         float sum = 0.0f;
@@ -162,7 +162,7 @@ KERNEL lse_pool_dx(const float *x, const float *y, const float *dy, float *dx, c
 }
 
 // y = one x of each window, drawn with probability max(x, 0) / sum: the first tap up to which the share exceeds the drawn number
-KERNEL stochastic_pool(const float *x, const double *step, float *y, int *winner, const int *g, int channels, int last, u32 k0,
+KERNEL stochastic_pool(const real *x, const double *step, real *y, int *winner, const int *g, int channels, int last, u32 k0,
                        u32 k1, int count) {
     EACH(i, count) {
         Place place = unfold(g + 3, channels, last, i);
@@ -186,7 +186,7 @@ KERNEL stochastic_pool(const float *x, const double *step, float *y, int *winner
 }
 
 // y = sum of a^2 / sum of a, a = max(x, 0)
-KERNEL expected_pool(const float *x, float *y, const int *g, int channels, int last, int count) {
+KERNEL expected_pool(const real *x, real *y, const int *g, int channels, int last, int count) {
     EACH(i, count) {
         float sum = 0.0f, squares = 0.0f;
         window(g, channels, last, unfold(g + 3, channels, last, i), [&](int at, int) {
