@@ -45,11 +45,12 @@ def race(
 
 
 def joined(heats: list[dict[str, Any]]) -> dict[str, Any]:
-    """One side in all its launches."""
+    """One side in all its launches; its memory without that of compiling, which is in the first at most."""
     medians = [each["median_ms"] for each in heats]
+    memory = {key: min(each[key] for each in heats) for key in ("memory_mib", "process_mib") if heats[0].get(key) is not None}
     low, high = ([each["quartiles_ms"][end] for each in heats] for end in (0, 1))
     return {
-        **heats[0], "median_ms": statistics.median(medians), "launches_ms": medians,
+        **heats[0], **memory, "median_ms": statistics.median(medians), "launches_ms": medians,
         "quartiles_ms": [statistics.median(low), statistics.median(high)], "least_ms": min(each["least_ms"] for each in heats),
         "turns_ms": [turn for each in heats for turn in each["turns_ms"]], "steps": sum(each["steps"] for each in heats),
     }  # fmt: skip
