@@ -43,7 +43,7 @@ class Crop(Cutting):
     at: Annotated[Any, BeforeValidator(place), WithJsonSchema(_PLACE)] = "random"
     phase: Phase | None = None
     top: str | None = None
-    moves = True
+    moves = keeps = True
     numbers = 2
 
     def setup(self, x: Shape, training: Training) -> Shape:
@@ -192,7 +192,7 @@ class Mirror(InPlace):
     axis: Literal["horizontal", "vertical"] = "horizontal"
     phase: Phase | None = None
     top: str | None = None
-    moves = True
+    moves = keeps = True
     numbers = 1
 
     def setup(self, x: Shape, training: Training) -> Shape:

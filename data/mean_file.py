@@ -10,7 +10,7 @@ import numpy as np
 from dltrain.data.npy import map_npy
 from dltrain.data.transforms import Phase, float_samples, need_numbers, need_size
 from dltrain.errors import DataError, Refusal
-from dltrain.source import Draw, Shape, Step, Training, transform
+from dltrain.source import Arithmetic, Draw, Shape, Step, Training, transform
 
 
 @transform("mean_file")
@@ -45,3 +45,6 @@ class MeanFile(Step):
 
     def apply(self, x: Any, draw: Draw | None) -> Any:
         return x - self.used
+
+    def arithmetic(self) -> Arithmetic:
+        return ("subtract", self.used)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from dltrain.data.transforms import Phase, float_samples, need_numbers, need_size, samples
 from dltrain.errors import Refusal
 from dltrain.fields import Count, NonNegative
-from dltrain.source import Arrays, Draw, Shape, Step, Training, transform, varies
+from dltrain.source import Arithmetic, Arrays, Draw, Shape, Step, Training, transform, varies
 
 LARGEST = 4096  # numbers a sample that may be whitened: a matrix of 64 MiB
 
@@ -96,6 +96,9 @@ class Mean(Statistic):
     def apply(self, x: Any, draw: Draw | None) -> Any:
         return x - self.used
 
+    def arithmetic(self) -> Arithmetic:
+        return ("subtract", self.used)
+
 
 @transform("std")
 class Std(Statistic):
@@ -130,6 +133,9 @@ class Std(Statistic):
 
     def apply(self, x: Any, draw: Draw | None) -> Any:
         return x / self.used
+
+    def arithmetic(self) -> Arithmetic:
+        return ("divide", self.used)
 
 
 @transform("whiten")

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from dltrain.data.transforms import Phase, float_samples, need_numbers, need_size
 from dltrain.errors import DataError, Refusal
 from dltrain.fields import Finite, NonNegative, Share
-from dltrain.source import Draw, Shape, Step, Training, transform
+from dltrain.source import Arithmetic, Draw, Shape, Step, Training, transform
 
 
 class Plain(Step):
@@ -38,6 +38,9 @@ class Scale(Plain):
 
     def apply(self, x: Any, draw: Draw | None) -> Any:
         return x * np.float32(self.value)
+
+    def arithmetic(self) -> Arithmetic:
+        return ("multiply", np.float32(self.value))
 
 
 def ordered(value: Any) -> Any:

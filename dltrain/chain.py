@@ -15,6 +15,7 @@ from dltrain.ops import philox
 from dltrain.ops.backend import DTYPES
 from dltrain.reader import stacked
 from dltrain.source import ANY_SIZE, Arrays, Draw, Shape, Step, Unfit, empty, varies
+from dltrain.tensor import Raw
 
 Part = Literal["train", "test"]
 Unmade = Callable[[list["Link"], str], Iterator[Any]]  # a field of the training split after some links, in parts
@@ -70,6 +71,7 @@ class Link:
     step: Step
     made: Shape
     flat: bool = False  # a label image H x W, which the step sees as 1 x H x W
+    small: bool = False  # bytes may stay bytes
 
     def apply(self, x: Any, draw: Draw | None) -> Any:
         """The field of a batch after this step: an array, or a list of arrays where they still differ in size."""
@@ -82,7 +84,7 @@ class Link:
             y: Any = Step.apply(self.step, x, draw)
         else:
             y = self.step.apply(x, draw)
-        return stacked(y, self.made) if isinstance(y, list) and not varies(self.made) else y
+        return stacked(y, self.made, self.small) if isinstance(y, list) and not varies(self.made) else y
 
     def own(self, x: Any, draw: Draw | None) -> Any:
         """As `apply`, of an array that nobody else has."""
@@ -125,6 +127,7 @@ class Chain:
         self.identify = identify
         self.fields, self.saved, self.unmade, self.prefix = dict(fields), saved, unmade, prefix
         self.links: list[Link] = []
+        self.raw = False  # whether bytes may be left for a device to make numbers of
         self.first = next(iter(fields))
         for number, step in enumerate(steps):
             if step.phase in (None, phase):
@@ -174,6 +177,9 @@ class Chain:
         """A batch through every step; with `epochs` it is a training batch, and random steps draw (from `draws`, where given)."""
         draws = draws or self.draws(seed, indices, epochs)
         left = list(self.links)
+        if self.raw:
+            for top in self.fields:
+                self.spare(batch, top, left)
         while left:
             link = left.pop(0)
             after = next((other for other in left if other.top == link.top), None)
@@ -185,7 +191,29 @@ class Chain:
                     batch[link.top] = link.own(batch[link.top], draws[link.number])
             except Unfit as error:
                 raise DataError(f"{self.identify(int(indices[error.row]))}: {error}") from None
+            if self.raw:
+                self.spare(batch, link.top, left)
         return {name: arrayed(batch[name], self.fields[name]) for name in self.fields if name in batch}
+
+    def keeps(self, top: str) -> bool:
+        """True where a field of bytes is bytes until nothing but arithmetic is left."""
+        steps = [link.step for link in self.links if link.top == top]
+        return self.fields[top].dtype == "float" and all(step.keeps or step.arithmetic() for step in steps)
+
+    def leave_raw(self, fields: set[str]) -> None:
+        """From now on these fields are left bytes, for a device to do the arithmetic."""
+        self.raw = True
+        for link in self.links:
+            link.small = link.top in fields
+
+    def spare(self, batch: Arrays, top: str, left: list[Link]) -> None:
+        """Leaves a field of bytes as it is where nothing but arithmetic is left to do with it."""
+        x, rest = batch.get(top), [link for link in left if link.top == top]
+        bytes_ = isinstance(x, np.ndarray) and x.dtype == np.uint8 and self.fields[top].dtype == "float"
+        steps = [link.step.arithmetic() for link in rest if not link.flat]
+        if bytes_ and len(steps) == len(rest) and None not in [step and step[0] for step in steps]:
+            batch[top] = Raw(x, tuple(steps))  # type: ignore[arg-type]
+            left[:] = [link for link in left if link.top != top]
 
     def draws(self, seed: int, indices: Any, epochs: Any) -> dict[int, Draw | None]:
         """The randomness of each step for one batch, by the number of the step; the numbers of all steps are drawn at once."""
@@ -217,6 +245,8 @@ def through(links: list[Link], top: str, x: Any) -> Any:
 
 
 def arrayed(x: Any, shape: Shape) -> Any:
-    """As the net takes it: of one size, float32 or int32."""
+    """As the net takes it: of one size, float32 or int32; or bytes that are not yet so."""
+    if isinstance(x, Raw):
+        return x
     whole = stacked(x, shape) if isinstance(x, list) else x
     return np.asarray(whole, DTYPES.get(shape.dtype, np.float32))

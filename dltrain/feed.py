@@ -104,6 +104,14 @@ class Feed:
         """What the steps have computed, to be saved with the run."""
         return self.saved
 
+    def leave_raw(self) -> None:
+        """From now on bytes are left for a device to make numbers of, where this process makes the batches."""
+        if not (self.keys.workers and self.keys.workers.processes):
+            chains = [*self.chains.values(), self.plain_chain]
+            self.reader.small = {top for top in self.fields if all(chain.keeps(top) for chain in chains)}
+            for chain in chains:
+                chain.leave_raw(self.reader.small)
+
     # --- batches ---
     def batch_size(self, split: str) -> int:
         said = dict(self.keys.parts()).get(split)

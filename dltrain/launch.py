@@ -169,6 +169,8 @@ def go(sitting: Sitting) -> dict[str, Any]:
     if sitting.engine.is_late and may_reside(sitting.feed, sitting.engine.backend.free_bytes()):
         sitting.train_batches = Resident(sitting.feed).train_batches
         console.note("data    the training samples are kept on the device")
+    elif sitting.engine.is_late:
+        sitting.feed.leave_raw()
     display, test, ends = Display(), Test(), Ends()
     console.begin(progress.iteration, sitting.horizon.max_iter)
     try:

@@ -27,6 +27,7 @@ class Reader:
         self.lock = threading.Lock()
         self.skipped: dict[int, str] = {}
         self.reading: dict[int, int] = {}  # thread -> index
+        self.small: set[str] = set()  # fields of which bytes may stay bytes
         self.told: Callable[[str], None] | None = None  # in a worker process: the way to tell what is being read
 
     def at(self) -> str:
@@ -49,7 +50,7 @@ class Reader:
         batch: Arrays = {}
         for field in wanted:
             shape, samples = self.source.fields[field], [sample[field] for _, sample in got]
-            batch[field] = samples if varies(shape) else stacked(samples, shape)
+            batch[field] = samples if varies(shape) else stacked(samples, shape, field in self.small)
         return batch, np.array([index for index, _ in got])
 
     def one(self, index: int, wanted: Collection[str], instead: Callable[[int], int] | None) -> tuple[int, Arrays] | None:
@@ -115,9 +116,10 @@ class Reader:
         return out
 
 
-def stacked(samples: list[Any], shape: Shape) -> Any:
-    """Samples of one size as one array."""
-    made = empty(shape, len(samples))
+def stacked(samples: list[Any], shape: Shape, small: bool = False) -> Any:
+    """Samples of one size as one array; bytes as bytes where that is asked for."""
+    whole = small and all(getattr(sample, "dtype", None) == np.uint8 for sample in samples)
+    made = np.empty((len(samples), *shape), np.uint8) if whole else empty(shape, len(samples))
     for row, sample in enumerate(samples):
         made[row] = sample
     return made

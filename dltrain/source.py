@@ -153,6 +153,9 @@ class Draw:
         return np.stack(made, axis=-1).reshape(len(index), -1)[:, :numbers] / 2.0**32
 
 
+Arithmetic = tuple[Literal["subtract", "multiply", "divide"], Any]  # an operation, and float32 numbers
+
+
 class Step:
     """One step of a transform of one field (`top`; the source's first where it is None): shapes first, then whole batches.
 
@@ -173,6 +176,7 @@ class Step:
     type: ClassVar[str]
     numbers: ClassVar[int] = 0  # how many random numbers `one` takes
     moves: ClassVar[bool] = False  # moves what is in a picture: without `top`, label images of its size move with it, alike
+    keeps: ClassVar[bool] = False  # makes no new numbers: bytes stay bytes
     mixes: ClassVar[bool] = False  # mixes samples: without `top`, every field that is mixed alike
     phase: Literal["train", "test"] | None
     top: str | None
@@ -197,6 +201,10 @@ class Step:
     def one_by_one(self) -> bool:
         """True where samples of different sizes can be taken."""
         return type(self).one is not Step.one
+
+    def arithmetic(self) -> Arithmetic | None:
+        """What `apply` does, where it is one such operation with float32 numbers: of NumPy, and by what."""
+        return None
 
     def least(self) -> tuple[int, int] | None:
         """The height and width that a picture must have at least, for this step to lose nothing by more; None: all there is."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
+import numpy as np
+
 DType = Literal["float", "index", "double", "byte"]  # float is the engine's; index int32; double float64; byte uint8
 Home = Literal["arena", "input", "param", "param_grad", "slot", "state", "scalar", "tally"]
 
@@ -63,6 +65,30 @@ class Picked:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         made = self.table[self.rows]
         return made if dtype is None else made.astype(dtype, copy=False)
+
+
+@dataclass(eq=False)
+class Raw:
+    """Bytes before the last arithmetic of their way to the net: a device may be sent these, a quarter of the numbers, and do it.
+
+    `steps` are (operation, float32 number or numbers): one for all, one a channel (C, 1, …), or one a place.
+    """
+
+    values: Any  # uint8
+    steps: tuple[tuple[Literal["subtract", "multiply", "divide"], Any], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        made = self.values
+        for operation, by in self.steps:
+            made = getattr(np, operation)(made, by)
+        return np.asarray(made, np.float32 if dtype is None else dtype)
 
 
 @dataclass(eq=False)

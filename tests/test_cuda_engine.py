@@ -24,7 +24,7 @@ from dltrain.ops.cuda import Cuda
 from dltrain.ops.cuda.emulator import Emulator
 from dltrain.ops.cuda.runner import OnHost
 from dltrain.resident import Resident, draws_nothing, may_reside
-from dltrain.tensor import Picked
+from dltrain.tensor import Picked, Raw
 
 pytestmark = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler to emulate with")
 
@@ -259,6 +259,51 @@ def test_a_run_that_goes_in_bursts_is_the_run_that_does_not(
     one, two = (json.loads(done.stdout) for done in ran)
     assert one["state_hash"] == two["state_hash"]
     assert len({(tmp_path / each["run"] / "metrics.csv").read_text() for each in (one, two)}) == 1
+
+
+STEPS = ("{crop: 7}, {mirror: true}, {mean: channel}, {scale: 0.0039}, {std: [0.3]}", "{crop: 7}, {mean: image}", "{crop: 8}")
+
+
+@pytest.fixture
+def coloured(small: Path, tmp_path: Path) -> Callable[[str], Config]:
+    """The small net on pictures, after some steps."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number in range(120):
+        (tmp_path / "pictures" / f"{number % 10}").mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+        picture.save(tmp_path / "pictures" / f"{number % 10}" / f"{number}.png")
+    source = f"data.source={{type: image_folder, root: {tmp_path / 'pictures'}}}"
+    return lambda steps: configs.read(str(small), (source, "data.val={hold_out: 0.2}", f"data.transform=[{steps}]"))
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_bytes_go_to_the_device_as_bytes(coloured: Callable[[str], Config], steps: str) -> None:
+    made = coloured(steps)
+    plain = [made.feed.train_batch_now(number) for number in range(3)]
+    made.feed.leave_raw()
+    raw = [made.feed.train_batch_now(number) for number in range(3)]
+    assert all(isinstance(batch["data"], Raw) and batch["data"].values.dtype == np.uint8 for batch in raw)
+    one, two = (Engine(made.net, Cuda(Emulator()), made.solver) for _ in range(2))
+    assert made.solver is not None
+    for engine in (one, two):
+        engine.initialise(1)
+    for number, (a, b) in enumerate(zip(plain, raw, strict=True)):
+        assert np.asarray(b["data"]).tobytes() == a["data"].tobytes() and np.array_equal(a["label"], b["label"])
+        rates = made.solver.rates(number, made.horizon)
+        assert one.step([a], rates)["loss"] == two.step([b], rates)["loss"]
+    staged = two.backend.staging  # type: ignore[attr-defined]
+    assert len(staged.steps) == 1 and min(size for _, size in staged.slots) == 4 * 50  # labels; pictures take a byte a number
+    assert max(size for _, size in staged.slots) == raw[0]["data"].values.size
+    made.feed.close()
+
+
+def test_what_is_no_arithmetic_is_done_before(coloured: Callable[[str], Config]) -> None:
+    made = coloured("{crop: 7}, {scale: 0.0039}, {clip: [0, 1]}")
+    made.feed.leave_raw()
+    assert isinstance(made.feed.train_batch_now(0)["data"], np.ndarray)
+    made.feed.close()
 
 
 def test_what_does_not_fit_is_told_before_it_is_taken(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

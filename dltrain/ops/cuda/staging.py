@@ -11,12 +11,13 @@ import numpy as np
 
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.launch import view
-from dltrain.tensor import Picked
+from dltrain.tensor import Picked, Raw
 
 if TYPE_CHECKING:
     from dltrain.ops.cuda.backend import Cuda
 
 SLOTS = 3
+OPERATIONS = ("subtract", "multiply", "divide")  # as kernels/staging.cu has them
 KINDS = {"float32": "arrange_float", "uint8": "arrange_byte", "int32": "arrange_int"}
 
 
@@ -37,11 +38,15 @@ class Staging:
         self.slots: dict[tuple[int, int], list[Slot]] = {}
         self.turns: dict[tuple[int, int], int] = {}
         self.tables: dict[int, tuple[Any, DeviceArray]] = {}
+        self.steps: dict[Any, tuple[Any, DeviceArray, DeviceArray]] = {}  # of arithmetic, by what they are
 
     def put(self, to: DeviceArray, values: Any) -> None:
         """to = values, converted and put in the order of the memory by the device; picked rows are picked there."""
         if isinstance(values, Picked):
             self.pick(to, values)
+            return
+        if isinstance(values, Raw) and to.dtype != np.int32 and to.size:
+            self.work_out(to, values)
             return
         host = np.ascontiguousarray(values)
         if host.dtype.name not in KINDS or (host.dtype == np.int32) != (to.dtype == np.int32):
@@ -59,6 +64,28 @@ class Staging:
         logical = to if to.shape == values.shape else to.reshape(values.shape)
         self.cuda.each("staging", kernel, to.size, table, raw, logical, view(logical), to.size // len(values))()
         self.cuda.driver.raise_flag(slot.free)
+
+    def work_out(self, to: DeviceArray, values: Raw) -> None:
+        """Bytes, and what is left to do with each, as NumPy would: no product and sum in one."""
+        host = np.ascontiguousarray(values.values)
+        each = host.size // len(host)
+        key = tuple((operation, id(by) if np.ndim(by) else float(by)) for operation, by in values.steps)
+        if key not in self.steps:
+            self.steps[key] = (values.steps, *self.told(values, each))
+        _, table, numbers = self.steps[key]
+        raw, slot = self.send(to, host)
+        logical = to if host.shape == to.shape else to.reshape(host.shape)
+        self.cuda.each("staging", "work_out", host.size, raw, logical, view(logical), numbers, table, len(key), each)()
+        self.cuda.driver.raise_flag(slot.free)
+
+    def told(self, values: Raw, each: int) -> tuple[DeviceArray, DeviceArray]:
+        """The steps as the kernel takes them, and all their numbers."""
+        rows, numbers = [[0, 0, 1, 1]] * (not values.steps), [np.zeros(1, np.float32)]
+        for operation, by in values.steps:
+            flat = np.asarray(by, np.float32).reshape(-1)
+            rows.append([OPERATIONS.index(operation), sum(map(len, numbers)), each // flat.size, flat.size])
+            numbers.append(flat)
+        return self.cuda.constant(np.array(rows, np.int32).reshape(-1)), self.cuda.constant(np.concatenate(numbers))
 
     def table(self, values: Any, to: DeviceArray) -> DeviceArray:
         """A table as numbers of the kind that `to` holds, on the device since it was first asked for."""
