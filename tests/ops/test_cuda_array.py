@@ -193,7 +193,7 @@ def test_a_short_array_goes_nowhere_but_where_the_kernel_says_so(cuda: Cuda) -> 
     for dtype in (BF16, FP16):
         with pytest.raises(TypeError, match=r"poke, argument 0: float \* is given DeviceArray\(\(4,\), "):
             cuda.each("staging", "poke", 4, cuda.alloc(4, dtype), 0)
-    with pytest.raises(TypeError, match=r"cast, argument 0: real \* is given DeviceArray\(\(4,\), uint16\)"):
+    with pytest.raises(TypeError, match=r"cast_fours, argument 0: real \* is given DeviceArray\(\(4,\), uint16\)"):
         cast(cuda, cuda.alloc(4, np.uint16), cuda.alloc(4, np.float32))
 
 

@@ -62,6 +62,11 @@ class DeviceArray:
         return len(self.sizes)
 
     @property
+    def in_fours(self) -> bool:
+        """True where all its numbers can be taken four at a time."""
+        return self.size % 4 == 0 and self.address % (4 * self.dtype.itemsize) == 0
+
+    @property
     def is_plain(self) -> bool:
         """True where the logical order is the order of the memory."""
         return self.axes == tuple(range(self.ndim))

@@ -13,7 +13,7 @@ from dltrain.ops.backend import Kernel
 from dltrain.ops.cuda import compiler
 from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.backend import Cuda
-from dltrain.ops.cuda.elementwise import typed
+from dltrain.ops.cuda.elementwise import added, cast, typed
 from dltrain.ops.cuda.tuning import Given, Way, there
 from dltrain.ops.window import Window
 
@@ -170,7 +170,7 @@ class Library:
 
     def put(self, part: DeviceArray, whole: DeviceArray) -> Kernel:
         """What was made apart, where it belongs."""
-        return self.cuda.each("elementwise", "add_into" if self.kind == "conv_dw" else "cast", whole.size, part, whole)
+        return added(self.cuda, part, whole) if self.kind == "conv_dw" else cast(self.cuda, part, whole)
 
 
 def execute(driver: Any, graph: Graph, number: int, places: dict[int, int], workspace: DeviceArray) -> None:

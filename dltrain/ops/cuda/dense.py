@@ -12,7 +12,7 @@ from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda import cublas
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe
-from dltrain.ops.cuda.formulas import elementwise_text
+from dltrain.ops.cuda.elementwise import finished
 from dltrain.ops.cuda.launch import RANKS, View, launch
 from dltrain.ops.cuda.texts import text_of
 from dltrain.ops.cuda.tiles import JOINED, MOST_PARTS, TILES, ByTiles, Cut, Finish, at_once, head, joint, told
@@ -56,8 +56,8 @@ def formed(cuda: Cuda, name: str, finish: Finish | None, given: Given) -> list[K
     """The formula on each element of an array, where there is one."""
     if finish is None:
         return []
-    (formula, constants), y = finish, there(given, name)
-    return [cuda.each("", "map", y.size, y, y, *constants, text=elementwise_text(formula, 1))]
+    y = there(given, name)
+    return finished(cuda, *finish, [y], y)
 
 
 class Side(NamedTuple):

@@ -9,28 +9,36 @@ from typing import Any
 from dltrain.ops.backend import Arrays, Kernel
 from dltrain.ops.cuda.array import DeviceArray
 from dltrain.ops.cuda.backend import Cuda, memory, recipe, tensors
-from dltrain.ops.cuda.formulas import elementwise_text, prelude
+from dltrain.ops.cuda.formulas import elementwise_text, mapping, prelude
+from dltrain.ops.formula import Formula
 from dltrain.ops.signature import Call
 
 
 @cache
-def over(arrays: int, body: str, more: str = "") -> str:
+def over(arrays: int, body: str, more: str = "", fours: bool = False) -> str:
     """map(x0, …, y, more…, count) with `body` for each element i."""
-    heads = [*(f"const real *x{number}" for number in range(arrays)), "real *y", *([more] if more else []), "int count"]
-    return f"{prelude()}KERNEL map({', '.join(heads)}) {{\n    EACH(i, count) {{\n        {body}\n    }}\n}}\n"
+    return f"{prelude()}{mapping(arrays, body, [more] if more else [], fours)}"
 
 
 def mapped(call: Call, arrays: Arrays, cuda: Cuda, body: str, more: str = "", *values: object, out: str = "y") -> list[Kernel]:
+    """`more` are numbers, or else there are other arrays, which go one by one."""
     xs = [arrays.memory(tensor) for tensor in tensors(call, "xs")]
     (y,) = memory(call, arrays, out)
-    return [cuda.each("", "map", y.size, *xs, y, *values, text=over(len(xs), body, more))]
+    fours = "*" not in more and all(array.in_fours for array in (*xs, y))
+    return [cuda.each("", "map", y.size // (4 if fours else 1), *xs, y, *values, text=over(len(xs), body, more, fours))]
 
 
 @recipe("elementwise", short="xs y")
 def elementwise(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
     xs, (y,) = [arrays.memory(tensor) for tensor in call.args["xs"]], memory(call, arrays, "y")
-    text = elementwise_text(call.args["formula"], len(xs))
-    return [cuda.each("", "map", y.size, *xs, y, *call.args["constants"], text=text)]
+    return finished(cuda, call.args["formula"], call.args["constants"], xs, y)
+
+
+def finished(cuda: Cuda, formula: Formula, constants: Sequence[float], xs: Sequence[DeviceArray], y: DeviceArray) -> list[Kernel]:
+    """y = formula(xs…, constants…), element by element"""
+    fours = all(array.in_fours for array in (*xs, y))
+    text = elementwise_text(formula, len(xs), fours)
+    return [cuda.each("", "map", y.size // (4 if fours else 1), *xs, y, *constants, text=text)]
 
 
 @recipe("weighted_sum", short="xs y")
@@ -72,8 +80,14 @@ def maximum_dx(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 @recipe("add_into", short="x y")
 def add_into(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
-    x, y = memory(call, arrays, "x", "y")
-    return [cuda.each("elementwise", "add_into", y.size, x, y)]
+    return [added(cuda, *memory(call, arrays, "x", "y"))]
+
+
+def added(cuda: Cuda, x: DeviceArray, y: DeviceArray) -> Kernel:
+    """y += x"""
+    if x.in_fours and y.in_fours:
+        return cuda.each("elementwise", "add_fours", y.size // 4, x, y)
+    return cuda.each("elementwise", "add_into", y.size, x, y)
 
 
 @recipe("copy", short="x y")
@@ -90,6 +104,8 @@ def copy(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 def cast(cuda: Cuda, x: DeviceArray, y: DeviceArray) -> Kernel:
     """y = x, of another type of real numbers, in the order of the memory"""
+    if x.in_fours and y.in_fours:
+        return cuda.each("elementwise", "cast_fours", y.size // 4, x, y)
     return cuda.each("elementwise", "cast", y.size, x, y)
 
 

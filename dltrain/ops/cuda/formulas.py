@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from functools import cache, reduce
 
 from dltrain.ops.cuda.texts import KERNELS
@@ -66,13 +67,24 @@ def prelude() -> str:
 
 
 @cache
-def elementwise_text(formula: Formula, arrays: int) -> str:
+def elementwise_text(formula: Formula, arrays: int, fours: bool = False) -> str:
     """map(x0, …, y, constants…, count):  y[i] = formula(x0[i], …, constants…)"""
     constants = [f"c{number}" for number in range(len(formula.arguments) - arrays)]
-    heads = [*(f"const real *x{number}" for number in range(arrays)), "real *y", *(f"float {name}" for name in constants)]
     values = [*(f"x{number}[i]" for number in range(arrays)), *constants]
-    return (
-        f"{prelude()}{function(formula)}KERNEL map({', '.join([*heads, 'int count'])}) {{\n"
-        f"    EACH(i, count) {{\n        float made;\n        formula({', '.join([*values, 'made'])});\n        y[i] = made;\n"
-        "    }\n}\n"
-    )
+    body = f"float made; formula({', '.join([*values, 'made'])}); y[i] = made;"
+    return f"{prelude()}{function(formula)}{mapping(arrays, body, [f'float {name}' for name in constants], fours)}"
+
+
+def mapping(arrays: int, body: str, more: Sequence[str], fours: bool) -> str:
+    """map(x0, …, y, more…, count) with `body` for each element i; or, for `count` fours of elements, four at a time."""
+    names = [f"x{number}" for number in range(arrays)]
+    heads = [*(f"const real *{name}" for name in names), "real *y", *more, "int count"]
+    text = f"KERNEL map({', '.join(heads)}) {{\n"
+    if not fours:
+        return f"{text}    EACH(i, count) {{\n        {body}\n    }}\n}}\n"
+    text += f"    EACH(q, count) {{\n        float {', '.join(f'{name}_four[4]' for name in [*names, 'y'])};\n"
+    text += "".join(f"        take4({name}_four, {name} + (size_t)4 * q);\n" for name in names)
+    text += f"        {{\n            float {', '.join(f'*{name} = {name}_four' for name in [*names, 'y'])};\n"
+    text += "            #pragma unroll\n            for (int i = 0; i < 4; i++) {\n"
+    text += f"                {body}\n            }}\n        }}\n"
+    return f"{text}        give4(y + (size_t)4 * q, y_four);\n    }}\n}}\n"

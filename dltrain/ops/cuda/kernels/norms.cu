@@ -1,59 +1,86 @@
 // Sums over samples and places of each channel: a block has threads for some channels beside, and rows of them below each other.
 // Row r of channel c lies at r channels + c; or, where the channels are not innermost, in planes of `plane` rows.
+// A thread has BESIDE neighbouring channels, one or, which the recipe may define, four: these are innermost and on borders of four.
 
 #define LANES 256 // threads of a block
 #define AHEAD 8   // rows that a thread reads before it looks at them
+#ifndef BESIDE
+#define BESIDE 1
+#endif
+
+// The first of a thread's channels.
+INLINE int channel() { return BESIDE * (blockIdx.x * blockDim.x + threadIdx.x); }
+
+template <class T> INLINE void take(float *to, const T *from) {
+    if (BESIDE == 4) take4(to, from);
+    else to[0] = from[0];
+}
+
+template <class T> INLINE void give(T *to, const float *from) {
+    if (BESIDE == 4) give4(to, from);
+    else to[0] = from[0];
+}
 
 INLINE size_t spot(int r, int c, int channels, int plane) {
-    if (plane == 1) return (size_t)r * channels + c;
+    if (BESIDE > 1 || plane == 1) return (size_t)r * channels + c;
     int sample = r / plane;
     return ((size_t)sample * channels + c) * plane + (r - sample * plane);
 }
 
-struct Moments {
-    float count, mean, squares; // squares: the sum of (x - mean)^2
+struct Moments { // of each channel of a thread
+    float count, mean[BESIDE], squares[BESIDE]; // squares: the sum of (x - mean)^2
 };
 
 // The moments of two sets together (Chan, Golub & LeVeque 1983).
 INLINE void merge(Moments &a, const Moments &b) {
     if (b.count == 0.0f) return;
-    float count = a.count + b.count, apart = b.mean - a.mean, share = b.count / count;
-    a.mean += apart * share;
-    a.squares += b.squares + apart * apart * a.count * share;
+    float count = a.count + b.count, share = b.count / count;
+    for (int j = 0; j < BESIDE; j++) {
+        float apart = b.mean[j] - a.mean[j];
+        a.mean[j] += apart * share;
+        a.squares[j] += b.squares[j] + apart * apart * a.count * share;
+    }
     a.count = count;
 }
 
-// Two sums over the threads of a block that have the same channel, by the first of them.
-template <class T> INLINE void down(T &one, T &two) {
-    __shared__ T ones[LANES], twos[LANES];
+// Two sums of each of N channels over the threads of a block that have the same channels, by the first of them.
+template <int N, class T> INLINE void down(T *one, T *two) {
+    __shared__ T ones[N][LANES], twos[N][LANES];
     int me = threadIdx.y * blockDim.x + threadIdx.x;
-    ones[me] = one, twos[me] = two;
+    for (int j = 0; j < N; j++) ones[j][me] = one[j], twos[j][me] = two[j];
     for (int half = blockDim.y / 2; half > 0; half /= 2) {
+        int other = me + half * blockDim.x;
         __syncthreads();
-        if (threadIdx.y < half) ones[me] += ones[me + half * blockDim.x], twos[me] += twos[me + half * blockDim.x];
+        for (int j = 0; j < N && threadIdx.y < half; j++) ones[j][me] += ones[j][other], twos[j][me] += twos[j][other];
     }
     __syncthreads();
-    one = ones[threadIdx.x], two = twos[threadIdx.x];
+    for (int j = 0; j < N; j++) one[j] = ones[j][threadIdx.x], two[j] = twos[j][threadIdx.x];
     __syncthreads();
 }
 
 // parts[b, 0], parts[b, 1] = mean of x and sum of (x - mean)^2 over rows b chunk to (b + 1) chunk of each channel
 BLOCK_KERNEL chunk_moments(const real *x, float *parts, int rows, int channels, int plane, int chunk) {
     __shared__ Moments all[LANES];
-    int c = blockIdx.x * blockDim.x + threadIdx.x, start = blockIdx.y * chunk, stop = lesser(start + chunk, rows);
+    int c = channel(), start = blockIdx.y * chunk, stop = lesser(start + chunk, rows);
     int me = threadIdx.y * blockDim.x + threadIdx.x, step = blockDim.y, r = start + threadIdx.y;
-    Moments mine = {0.0f, 0.0f, 0.0f};
+    Moments mine = {};
     if (c < channels) {
         for (; r + (AHEAD - 1) * step < stop; r += AHEAD * step) {
-            float v[AHEAD];
-            Moments few = {AHEAD, 0.0f, 0.0f};
-            for (int i = 0; i < AHEAD; i++) v[i] = x[spot(r + i * step, c, channels, plane)];
-            for (int i = 0; i < AHEAD; i++) few.mean += v[i];
-            few.mean /= AHEAD;
-            for (int i = 0; i < AHEAD; i++) few.squares += (v[i] - few.mean) * (v[i] - few.mean);
+            float v[AHEAD][BESIDE];
+            Moments few = {AHEAD};
+            for (int i = 0; i < AHEAD; i++) take(v[i], x + spot(r + i * step, c, channels, plane));
+            for (int j = 0; j < BESIDE; j++) {
+                for (int i = 0; i < AHEAD; i++) few.mean[j] += v[i][j];
+                few.mean[j] /= AHEAD;
+                for (int i = 0; i < AHEAD; i++) few.squares[j] += (v[i][j] - few.mean[j]) * (v[i][j] - few.mean[j]);
+            }
             merge(mine, few);
         }
-        for (; r < stop; r += step) merge(mine, {1.0f, (float)x[spot(r, c, channels, plane)], 0.0f});
+        for (; r < stop; r += step) {
+            Moments one = {1.0f};
+            take(one.mean, x + spot(r, c, channels, plane));
+            merge(mine, one);
+        }
     }
     all[me] = mine;
     for (int half = blockDim.y / 2; half > 0; half /= 2) {
@@ -61,8 +88,8 @@ BLOCK_KERNEL chunk_moments(const real *x, float *parts, int rows, int channels, 
         if (threadIdx.y < half) merge(all[me], all[me + half * blockDim.x]);
     }
     if (threadIdx.y > 0 || c >= channels) return;
-    parts[(size_t)2 * blockIdx.y * channels + c] = all[me].mean;
-    parts[(size_t)(2 * blockIdx.y + 1) * channels + c] = all[me].squares;
+    auto to = parts + (size_t)2 * blockIdx.y * channels + c;
+    for (int j = 0; j < BESIDE; j++) to[j] = all[me].mean[j], to[channels + j] = all[me].squares[j];
 }
 
 // mean and variance of all rows, of the chunks' parts, in double precision
@@ -71,13 +98,13 @@ BLOCK_KERNEL join_moments(const float *parts, float *mean, float *variance, int 
     double sum = 0.0, squares = 0.0, nothing = 0.0;
     for (int b = threadIdx.y; b < chunks && c < channels; b += blockDim.y)
         sum += (double)lesser(chunk, rows - b * chunk) * parts[(size_t)2 * b * channels + c];
-    down(sum, nothing);
+    down<1>(&sum, &nothing);
     double middle = sum / rows;
     for (int b = threadIdx.y; b < chunks && c < channels; b += blockDim.y) {
         double apart = parts[(size_t)2 * b * channels + c] - middle;
         squares += parts[(size_t)(2 * b + 1) * channels + c] + lesser(chunk, rows - b * chunk) * apart * apart;
     }
-    down(squares, nothing);
+    down<1>(&squares, &nothing);
     if (threadIdx.y > 0 || c >= channels) return;
     mean[c] = (float)middle;
     variance[c] = (float)(squares / rows);
@@ -86,21 +113,24 @@ BLOCK_KERNEL join_moments(const float *parts, float *mean, float *variance, int 
 // parts[b, 0], parts[b, 1] = sum of dy, sum of dy (x - mean), over the rows of a chunk
 BLOCK_KERNEL chunk_sums(const real *x, const real *dy, const float *mean, float *parts, int rows, int channels, int plane,
                         int chunk) {
-    int c = blockIdx.x * blockDim.x + threadIdx.x, start = blockIdx.y * chunk, stop = lesser(start + chunk, rows);
-    float total = 0.0f, along = 0.0f;
+    int c = channel(), start = blockIdx.y * chunk, stop = lesser(start + chunk, rows);
+    float total[BESIDE] = {}, along[BESIDE] = {};
     if (c < channels) {
-        float middle = mean[c];
+        float middle[BESIDE];
+        for (int j = 0; j < BESIDE; j++) middle[j] = mean[c + j];
         #pragma unroll 4
         for (int r = start + threadIdx.y; r < stop; r += blockDim.y) {
             size_t at = spot(r, c, channels, plane);
-            total += dy[at];
-            along += dy[at] * (x[at] - middle);
+            float v[BESIDE], d[BESIDE];
+            take(d, dy + at);
+            take(v, x + at);
+            for (int j = 0; j < BESIDE; j++) total[j] += d[j], along[j] += d[j] * (v[j] - middle[j]);
         }
     }
-    down(total, along);
+    down<BESIDE>(total, along);
     if (threadIdx.y > 0 || c >= channels) return;
-    parts[(size_t)2 * blockIdx.y * channels + c] = total;
-    parts[(size_t)(2 * blockIdx.y + 1) * channels + c] = along;
+    auto to = parts + (size_t)2 * blockIdx.y * channels + c;
+    for (int j = 0; j < BESIDE; j++) to[j] = total[j], to[channels + j] = along[j];
 }
 
 // total, along = the sums over all rows, along / sqrt(variance + eps);   dbias += total, dscale += along; each where wanted
@@ -112,7 +142,7 @@ BLOCK_KERNEL join_sums(const float *parts, const float *variance, float *dscale,
         one += parts[(size_t)2 * b * channels + c];
         two += parts[(size_t)(2 * b + 1) * channels + c];
     }
-    down(one, two);
+    down<1>(&one, &two);
     if (threadIdx.y > 0 || c >= channels) return;
     if (variance) two /= sqrt((double)(variance[c] + eps));
     if (total) total[c] = (float)one;
@@ -125,14 +155,22 @@ BLOCK_KERNEL join_sums(const float *parts, const float *variance, float *dscale,
 // without total and along: scale / sqrt(variance + eps) dy
 KERNEL channel_norm_dx(const real *x, const float *mean, const float *variance, const float *scale, const real *dy,
                        const float *total, const float *along, real *dx, int rows, int channels, int plane, float eps) {
-    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    int c = channel();
     if (c >= channels) return;
-    float bare = 1.0f / sqrtf(variance[c] + eps), rate = scale ? bare * scale[c] : bare, middle = mean[c];
-    float push = total ? total[c] / rows : 0.0f, pull = total ? bare * (along[c] / rows) : 0.0f;
+    float rate[BESIDE], middle[BESIDE], push[BESIDE], pull[BESIDE];
+    for (int j = 0; j < BESIDE; j++) {
+        float bare = 1.0f / sqrtf(variance[c + j] + eps);
+        rate[j] = scale ? bare * scale[c + j] : bare, middle[j] = mean[c + j];
+        push[j] = total ? total[c + j] / rows : 0.0f, pull[j] = total ? bare * (along[c + j] / rows) : 0.0f;
+    }
     #pragma unroll 4
     for (int r = blockIdx.y * blockDim.y + threadIdx.y; r < rows; r += gridDim.y * blockDim.y) {
         size_t at = spot(r, c, channels, plane);
-        dx[at] = rate * (total ? dy[at] - push - (x[at] - middle) * pull : (float)dy[at]);
+        float v[BESIDE], d[BESIDE];
+        take(d, dy + at);
+        if (total) take(v, x + at);
+        for (int j = 0; j < BESIDE; j++) d[j] = rate[j] * (total ? d[j] - push[j] - (v[j] - middle[j]) * pull[j] : d[j]);
+        give(dx + at, d);
     }
 }
 
