@@ -122,6 +122,24 @@ def formula(function: Callable[..., Any]) -> Formula:
     return Formula(function)
 
 
+class Summed(Formula):
+    """A formula in the place of one of whose arguments stands a sum of several."""
+
+    def __init__(self, of: Formula, place: int, terms: int) -> None:
+        argument = of.arguments[place]
+        used = {node.id for line in of.body for node in ast.walk(line) if isinstance(node, ast.Name)} | set(of.arguments)
+        free = (f"{argument}{number}" for number in range(len(used) + terms))
+        names = [name for name in free if name not in used][:terms]
+        total = ast.parse(f"{argument} = {' + '.join(names)}").body[0]
+        self.function, self.name, self.line = of.function, f"{of.name} of {terms} {argument}", of.line
+        self.arguments = (*of.arguments[:place], *names, *of.arguments[place + 1 :])
+        self.body, self.results = [total, *of.body], of.results
+        self.digest = hashlib.sha256(f"{of.digest} {place} {terms}".encode()).hexdigest()[:16]
+
+
+summed = cache(Summed)
+
+
 def walk(node: ast.expr, names: dict[str, Any]) -> Any:
     """The value of an expression; both branches of a condition are computed, and one is chosen element by element."""
     match node:

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from dltrain.ops.formula import Formula, formula
+from dltrain.ops.cpu.fusion import fuse as on_cpu
+from dltrain.ops.cuda.fusion import fuse as on_cuda
+from dltrain.ops.formula import Formula, formula, summed
+from dltrain.ops.signature import OPS, Call
+from dltrain.tensor import Shape, Tensor
 
 
 def arithmetic(x: float, y: float, c: float) -> float:
@@ -101,3 +105,34 @@ def test_numbers_that_are_out_of_range_make_no_noise() -> None:
         return log(x) + 1 / x + exp(1000 * x) + sqrt(x - 1)
 
     assert not np.isfinite(formula(poles)(x=np.array([0.0, -1.0, 1e9]))[0]).any()
+
+
+def test_a_sum_may_stand_in_the_place_of_an_argument() -> None:
+    def gap(x: float, x0: float, c: float) -> float:
+        x1 = x * 2
+        return max(x1 - x0, c)
+
+    of, terms = formula(gap), {"a": np.array([1.0, 2]), "b": np.array([3.0, -4]), "d": np.array([0.5, 0.5])}
+    made = summed(of, 0, 3)
+    assert made.arguments == ("x2", "x3", "x4", "x0", "c")  # names that are free
+    given = dict(zip(made.arguments, [*terms.values(), np.array([1.0, 1]), 0.25]))
+    assert made(**given)[0].tolist() == [8.0, 0.25] == of(x=sum(terms.values()), x0=np.array([1.0, 1]), c=0.25)[0].tolist()
+    assert made is summed(of, 0, 3) and len({of.digest, made.digest, summed(of, 0, 2).digest, summed(of, 1, 3).digest}) == 4
+
+
+@pytest.mark.parametrize("fuse", [on_cpu, on_cuda])
+def test_a_sum_that_only_a_formula_reads_goes_into_it(fuse: Any) -> None:
+    """The gradients of two branches, and the ReLU that they go back through."""
+
+    def back(dy: float, y: float) -> float:
+        return dy if y > 0 else 0.0
+
+    a, b, s, y, out = (Tensor(name, Shape((2, 3))) for name in "absyo")
+    added = Call(OPS["weighted_sum"], {"xs": (a, b), "y": s, "weights": (1.0, 1.0)}, "it", "backward")
+    args = {"xs": (s, y), "y": out, "formula": formula(back), "constants": (), "monotone": False}
+    act = Call(OPS["elementwise"], args, "it", "backward")
+    (joint,) = fuse([added, act], {out})
+    assert joint.args["xs"] == (a, b, y) and joint.args["formula"] is summed(formula(back), 0, 2) and joint.layer == "it"
+    assert fuse([added, act], {out, s}) == [added, act]  # somebody looks at the sum
+    uneven = Call(added.op, {**added.args, "weights": (1.0, -1.0)})
+    assert fuse([uneven, act], {out}) == [uneven, act]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dltrain.ops.formula import summed
 from dltrain.ops.signature import OPS, Call
 from dltrain.tensor import Tensor
 
@@ -213,6 +214,22 @@ def activated_norms(flow: Flow, keep: set[Tensor]) -> None:
         flow.replace({act: [joint], norm: [], **{call: [] for call in gone}})
 
 
+def summed_first(flow: Flow, keep: set[Tensor]) -> None:
+    """A sum, and then a formula of it that nobody else reads, are one formula: a shortcut's gradient through its activation."""
+    for act in flow.of("elementwise"):
+        xs = act.args["xs"]
+        for place, x in enumerate(xs):
+            added = flow.writer(x)
+            fits = added is not None and added.op.name == "weighted_sum" and set(added.args["weights"]) == {1.0}
+            if added is None or not fits or x in keep or flow.readers(x) != [act] or xs.count(x) > 1:
+                continue
+            terms = added.args["xs"]
+            args = {"xs": (*xs[:place], *terms, *xs[place + 1 :]), "formula": summed(act.args["formula"], place, len(terms))}
+            flow.replace({added: [], act: [made("elementwise", act, **{**act.args, **args, "monotone": False})]})
+            break
+
+
 REWRITES = (
-    pool_before_activation, pooled_convolutions, activated_convolutions, activated_products, joined_gradients, activated_norms
+    pool_before_activation, pooled_convolutions, activated_convolutions, activated_products, joined_gradients, activated_norms,
+    summed_first,
 )  # fmt: skip

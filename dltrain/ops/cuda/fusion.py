@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dltrain.ops.cpu.fusion import Flow, activated_convolutions, activated_norms, activated_products, pool_before_activation
+from dltrain.ops.cpu.fusion import (
+    Flow,
+    activated_convolutions,
+    activated_norms,
+    activated_products,
+    pool_before_activation,
+    summed_first,
+)
 from dltrain.ops.signature import Call
 from dltrain.tensor import Tensor
 
@@ -12,6 +19,6 @@ def fuse(calls: list[Call], keep: set[Tensor]) -> list[Call]:
     from dltrain.ops.cuda.pooling import remember_windows  # which needs the back end, which needs this
 
     flow = Flow(calls)
-    for rewrite in (pool_before_activation, activated_convolutions, activated_products, activated_norms):
+    for rewrite in (pool_before_activation, activated_convolutions, activated_products, activated_norms, summed_first):
         rewrite(flow, keep)
     return remember_windows(flow.ordered(flow.places))
