@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dltrain.ops.cuda import Cuda
+from dltrain.ops.cuda.array import BF16, FP16, narrowed, widened
 from dltrain.ops.cuda.emulator import Emulator
+from dltrain.ops.cuda.norms import layout
 from dltrain.ops.formula import formula
-from dltrain.tensor import Shape
+from dltrain.tensor import Shape, Tensor
 from tests.ops.emulated import compare
-from tests.ops.test_cpu_ops import Case, Draw, leaky, squash
+from tests.ops.test_cpu_ops import Case, Draw, call_of, expected, leaky, results, squash
 
 Args = dict[str, Any]
 cases = some.data()
@@ -87,6 +89,119 @@ def test_what_is_kept_of_batches(cuda: Cuda, count: int) -> None:
         kept = {**args, "factor": np.array([factor], np.float32)}
         compare(cuda, "keep_moments", Case({**kept, "fraction": 0.9, "count": count}))
         compare(cuda, "kept_moments", Case({**kept, "mean": Shape((5,)), "variance": Shape((5,))}))
+
+
+# --- four channels a thread ---
+class Somewhere:
+    """Each tensor of a call `off` numbers behind a border, in the type that is asked for, between numbers that stay."""
+
+    def __init__(self, cuda: Cuda, types: Args, off: Args) -> None:
+        self.cuda, self.types, self.off, self.found = cuda, types, off, dict[Tensor, Any]()
+
+    def hold(self, name: str, tensor: Tensor, value: Any) -> None:
+        off, count = self.off.get(name, 0), tensor.shape.count
+        raw = self.cuda.alloc(count + off + 8, self.types.get(name, np.float32))
+        raw[...] = np.full(raw.size, 77, np.float32)
+        self.found[tensor] = (raw, raw[off : off + count].reshape(tensor.shape))
+        if value is not None:
+            self.found[tensor][1][...] = value
+
+    def memory(self, tensor: Tensor) -> Any:
+        return self.found[tensor][1]
+
+    def values(self, tensor: Tensor) -> Any:
+        raw, array = self.found[tensor]
+        everything, start = plain(raw), (array.address - raw.address) // raw.dtype.itemsize
+        assert (everything[:start] == 77).all() and (everything[start + array.size :] == 77).all(), "guards were overrun"
+        return everything[start : start + array.size].reshape(array.sizes)
+
+
+def plain(array: Any) -> Any:
+    values = array.copy()
+    return np.asarray(values if values.dtype.kind == "f" else widened(values), np.float32)
+
+
+def rounded(x: Any, dtype: Any) -> Any:
+    return widened(narrowed(x)) if dtype == BF16 else x.astype(dtype).astype(np.float32)
+
+
+def made(cuda: Cuda, name: str, args: Args, types: Args, off: Args) -> dict[str, Any]:
+    """What a call writes."""
+    call, tensors = call_of(name, args)
+    arrays = Somewhere(cuda, types, off)
+    for argument, tensor, value in tensors:
+        arrays.hold(argument, tensor, value)
+    cuda.begin_segment()
+    for kernel in cuda.bind(call, arrays).kernels:  # type: ignore[arg-type]
+        kernel()
+    return results(call, tensors, arrays.values)
+
+
+def calls(rows: int, channels: int, types: Args) -> dict[str, Args]:
+    rng = np.random.default_rng(rows + channels)
+    x, dy, other = (
+        rounded(rng.standard_normal((rows, channels)).astype(np.float32) + 1, types.get(name, np.float32))
+        for name in ("x", "dy", "other")
+    )
+    mean, bias, scale, variance = rng.random((4, channels)).astype(np.float32) + np.float32(0.5)
+    of, own = Shape((channels,)), {"x": x, "mean": mean, "variance": variance, "eps": 1e-5}
+    y, act = Shape(x.shape), {"formula": formula(leaky), "constants": (0.25,)}
+    return {
+        "channel_moments": {"x": x, "mean": of, "variance": of},
+        "channel_norm_dw": {**own, "dy": dy, "dscale": scale, "dbias": bias, "total": of, "along": of},
+        "channel_norm_dx": {**own, "dy": dy, "scale": scale, "total": bias, "along": mean, "dx": y},
+        "channel_norm": {**own, "scale": scale, "bias": bias, "y": y},
+        "channel_norm_elementwise": {**own, "scale": scale, "bias": bias, "y": y, "other": other, **act},
+    }
+
+
+MIXTURES: dict[str, Args] = {
+    "float": {},
+    "bf16": dict.fromkeys(("x", "dy", "other", "y", "dx"), BF16),
+    "bf16 in": {"x": BF16, "other": BF16},
+    "bf16 out": {"y": BF16, "dx": BF16, "dy": BF16},
+    "fp16 and bf16": {"x": FP16, "dy": BF16, "y": BF16, "dx": FP16},
+}
+
+
+@pytest.mark.parametrize("mixture", MIXTURES)
+@pytest.mark.parametrize(("rows", "channels"), [(1, 4), (3, 20), (900, 8), (70, 132), (5, 7)])
+def test_neighbouring_channels_of_any_types_anywhere(cuda: Cuda, rows: int, channels: int, mixture: str) -> None:
+    """Arrays on borders of four, or one of them off: near the reference; where no sums are made, the same bits."""
+    types = MIXTURES[mixture]
+    for name, args in calls(rows, channels, types).items():
+        right, first = expected(name, Case(args)), dict[str, Any]()
+        for off in ({}, {"x": 1}, {"dy": 2, "y": 2}, {"dx": 3, "other": 3}, {"x": 4, "dy": 8, "y": 4}):
+            found = made(cuda, name, args, types, off)
+            first = first or found
+            for what, want in right.items():
+                largest = max(1.0, np.abs(want).max())
+                short = types.get(what.split()[0])
+                near = 2.0**-8 if short == BF16 else 2.0**-11 if short == FP16 else 2e-5
+                assert np.abs(found[what] - want).max() <= near * largest, f"{what} of {name}, {off}"
+                if what.split()[0] in ("y", "dx"):
+                    np.testing.assert_array_equal(found[what], first[what], err_msg=f"{name}, {off}")
+
+
+@pytest.mark.parametrize("mixture", ["float", "bf16"])
+def test_no_order_of_threads_changes_sums_of_four_channels(cuda: Cuda, mixture: str) -> None:
+    types, backwards = MIXTURES[mixture], Cuda(Emulator(backwards=True))
+    for name, args in calls(900, 24, types).items():
+        once, again, other = (made(which, name, args, types, {}) for which in (cuda, cuda, backwards))
+        for what, values in once.items():
+            np.testing.assert_array_equal(values, again[what], err_msg=what)
+            np.testing.assert_array_equal(values, other[what], err_msg=what)
+
+
+def test_where_a_thread_has_four_channels(cuda: Cuda) -> None:
+    x = {dtype: cuda.alloc(200, dtype) for dtype in (np.float32, BF16)}
+    for dtype, array in x.items():
+        assert layout(Shape((5, 8)), array, None).beside == layout(Shape((5, 8, 1)), array).beside == 4
+        assert layout(Shape((1, 8, 2, 2)), array, x[np.float32][4:], x[BF16][4:]).beside == 4
+        assert layout(Shape((5, 6)), array).beside == layout(Shape((2, 8, 3)), array).beside == 1
+        assert {layout(Shape((5, 8)), x[BF16], array[off:]).beside for off in (1, 2, 3)} == {1}, dtype
+    whole = layout(Shape((100_000, 24)), x[BF16])
+    assert whole.block == (8, 32) and whole.columns == 1 and whole.chunk(132)[0] % (8 * 32) == 0
 
 
 # --- rows ---

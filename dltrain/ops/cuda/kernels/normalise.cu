@@ -1,27 +1,14 @@
 // Normalisation by channels, and what is done to the result while it is at hand: FINISH, which the recipe may define.
-// A thread has BESIDE neighbouring channels, as in norms.cu.
+#include "beside.cuh"
 
 #ifndef FINISH
 #define FINISH(value) (value)
 #endif
-#ifndef BESIDE
-#define BESIDE 1
-#endif
-
-template <class T> INLINE void take(float *to, const T *from) {
-    if (BESIDE == 4) take4(to, from);
-    else to[0] = from[0];
-}
-
-template <class T> INLINE void give(T *to, const float *from) {
-    if (BESIDE == 4) give4(to, from);
-    else to[0] = from[0];
-}
 
 // y = FINISH(scale (x - mean) / sqrt(variance + eps) + bias + other), of each channel; scale, bias, other where given
 KERNEL channel_norm(const real *x, const float *mean, const float *variance, const float *scale, const float *bias,
                     const real *other, real *y, int rows, int channels, int plane, float eps) {
-    int c = BESIDE * (blockIdx.x * blockDim.x + threadIdx.x);
+    int c = channel();
     if (c >= channels) return;
     float rate[BESIDE], middle[BESIDE], least[BESIDE];
     for (int j = 0; j < BESIDE; j++) {

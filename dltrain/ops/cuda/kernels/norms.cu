@@ -1,25 +1,9 @@
 // Sums over samples and places of each channel: a block has threads for some channels beside, and rows of them below each other.
 // Row r of channel c lies at r channels + c; or, where the channels are not innermost, in planes of `plane` rows.
-// A thread has BESIDE neighbouring channels, one or, which the recipe may define, four: these are innermost and on borders of four.
+#include "beside.cuh"
 
 #define LANES 256 // threads of a block
 #define AHEAD 8   // rows that a thread reads before it looks at them
-#ifndef BESIDE
-#define BESIDE 1
-#endif
-
-// The first of a thread's channels.
-INLINE int channel() { return BESIDE * (blockIdx.x * blockDim.x + threadIdx.x); }
-
-template <class T> INLINE void take(float *to, const T *from) {
-    if (BESIDE == 4) take4(to, from);
-    else to[0] = from[0];
-}
-
-template <class T> INLINE void give(T *to, const float *from) {
-    if (BESIDE == 4) give4(to, from);
-    else to[0] = from[0];
-}
 
 INLINE size_t spot(int r, int c, int channels, int plane) {
     if (BESIDE > 1 || plane == 1) return (size_t)r * channels + c;
