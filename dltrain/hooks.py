@@ -47,7 +47,7 @@ class Sitting:
         loop, now, per_epoch = self.config.loop, self.progress.iteration, self.horizon.per_epoch
         spans = [spec.interval for spec in (loop.display, loop.test, loop.snapshot) if spec is not None]
         ends = [span.next(now, per_epoch) for span in spans if span.unit != "seconds"]
-        return max(1, min([*ends, self.horizon.max_iter or now + LOOKS], default=now + 1) - now)
+        return max(1, min([*ends, self.horizon.max_iter or now + LOOKS]) - now)
 
     def settle(self) -> None:
         """Adds up the losses that have not been looked at; stops a run that has failed."""

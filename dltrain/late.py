@@ -60,8 +60,7 @@ class Ring:
 
     def taken(self) -> Losses:
         """After a step has been launched: what it will have lost.  The next one may be launched before anybody reads."""
-        if len(self.waiting) == ROWS - 1:
-            self.settle()
+        self.make_room(1)
         self.waiting.append(Losses(self, self.names))
         self.steps += 1
         return self.waiting[-1]

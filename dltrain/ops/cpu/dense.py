@@ -70,8 +70,8 @@ def product_turned(x: Any, w: Any, b: Any, y: Any, low: int, after: Formula | No
     rows.turn(made, y, low)
 
 
-def after_product(call: Call) -> Formula | None:
-    """The activation that follows, in place."""
+def activation(call: Call) -> Formula | None:
+    """The activation that follows a product or a convolution, in place; None where there is none."""
     if "formula" not in call.args:
         return None
     kernel = elementwise_kernel(call.args["formula"], 1)
@@ -83,7 +83,7 @@ def after_product(call: Call) -> Formula | None:
 @recipe("inner_product_elementwise", "", wide)
 def inner_product_turned(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, b, y = given(call, arrays, "x", "w", "b", "y")
-    after, kernels = after_product(call), []
+    after, kernels = activation(call), []
     for worker, low, high in cpu.spans(len(w), LINE):
         made = product_turned, x, w[low:high], None if b is None else b[low:high], y, low, after
         kernels.append(cpu.scratches[worker].bound((high - low) * len(x), *made))
@@ -103,7 +103,7 @@ def inner_product_by_outputs(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
 @recipe("inner_product_elementwise", "x y")
 def inner_product(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, b, y = given(call, arrays, "x", "w", "b", "y")
-    after = after_product(call)
+    after = activation(call)
     return Work([partial(product, x[low:high], w, b, y[low:high], after) for _, low, high in cpu.spans(len(x))])
 
 

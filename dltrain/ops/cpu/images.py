@@ -12,8 +12,7 @@ from dltrain.ops.backend import Arrays, Kernel, Work
 from dltrain.ops.cpu import convolution, pooling, rows, separate  # noqa: F401  separate fills recipes that go before ours
 from dltrain.ops.cpu.backend import Cpu, recipe
 from dltrain.ops.cpu.convolution import Geometry, Pool
-from dltrain.ops.cpu.dense import given
-from dltrain.ops.cpu.formulas import elementwise_kernel
+from dltrain.ops.cpu.dense import activation, given
 from dltrain.ops.cpu.ways import backwards
 from dltrain.ops.signature import Call
 from dltrain.ops.window import Window
@@ -42,24 +41,13 @@ def part(array: Any, low: int, high: int) -> Any:
 def conv(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, b, y = given(call, arrays, "x", "w", "b", "y")
     shape = geometry(call.args["window"], cpu)
-    after = after_conv(call) if "formula" in call.args else None
+    after = activation(call)
     kernels: list[Kernel] = []
     for worker, low, high in cpu.spans(len(x)):
         room = convolution.scratch_size(x[low:high].shape, w.shape, shape)
         made = convolution.conv_forward, x[low:high], w, b, y[low:high], shape, after
         kernels.append(cpu.scratches[worker].bound(room, *made))
     return Work(kernels)
-
-
-def after_conv(call: Call) -> Any:
-    kernel = elementwise_kernel(call.args["formula"], 1)
-    constants = tuple(np.float32(value) for value in call.args["constants"])
-
-    def after(part: Any) -> None:
-        flat = part.reshape(-1)
-        kernel(flat, flat, *constants)
-
-    return after
 
 
 @recipe("conv_max_pool", "x y winner", planar)

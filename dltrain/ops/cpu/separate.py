@@ -10,8 +10,7 @@ import numpy as np
 from dltrain.ops.backend import Arrays, Work
 from dltrain.ops.cpu import depthwise
 from dltrain.ops.cpu.backend import Cpu, recipe
-from dltrain.ops.cpu.dense import given
-from dltrain.ops.cpu.formulas import elementwise_kernel
+from dltrain.ops.cpu.dense import activation, given
 from dltrain.ops.cpu.patches import sum_rows
 from dltrain.ops.signature import Call
 
@@ -41,16 +40,14 @@ def taps(w: Any) -> Any:
 def depthwise_conv(call: Call, arrays: Arrays, cpu: Cpu) -> Work:
     x, w, b, y = given(call, arrays, "x", "w", "b", "y")
     b = np.zeros(len(w), np.float32) if b is None else b
-    formula, constants = call.args.get("formula"), [np.float32(value) for value in call.args.get("constants") or ()]
-    kernel = None if formula is None else elementwise_kernel(formula, 1)
+    after = activation(call)
 
     def run(low: int, high: int) -> None:
         weights = taps(w)
         for n in range(low, high):
             depthwise.depthwise_forward(x[n : n + 1], weights, b, y[n : n + 1], *where(call))
-            if kernel is not None:
-                flat = y[n].reshape(-1)
-                kernel(flat, flat, *constants)
+            if after is not None:
+                after(y[n])
 
     return Work([partial(run, low, high) for _, low, high in cpu.spans(len(x))])
 

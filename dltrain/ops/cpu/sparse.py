@@ -9,54 +9,17 @@ from numba import njit
 
 from dltrain.ops.cpu.patches import OPTIONS
 from dltrain.ops.cpu.tiles import LANES
-from dltrain.ops.cpu.winners import (
-    collect_1,
-    collect_2,
-    collect_3,
-    collect_4,
-    collect_5,
-    collect_6,
-    collect_7,
-    collect_8,
-    collect_33,
-    collect_51,
-    collect_52,
-    combine_1,
-    combine_2,
-    combine_3,
-    combine_4,
-    combine_5,
-    combine_6,
-    combine_7,
-    combine_8,
-)
+from dltrain.ops.cpu.winners import MOST, TALL, collect, combine
 
-MOST = 8 * LANES
+LONGEST, HEIGHTS = MOST * LANES, np.array(TALL)
 HELD = 1 << 13  # numbers of images that are gone over together
 
 
 @njit(**OPTIONS)
-def combine(source, shift, offsets, values, count, target, at, run):
-    """target[at + k] += sum over i < count of values[i] source[shift + offsets[i] + k], for k < run"""
-    for k in range(0, run, MOST):
-        room = min(run - k, MOST)
-        vectors = -(-room // LANES)
-        if vectors == 1:
-            combine_1(source, shift + k, offsets, values, count, target, at + k, room)
-        elif vectors == 2:
-            combine_2(source, shift + k, offsets, values, count, target, at + k, room)
-        elif vectors == 3:
-            combine_3(source, shift + k, offsets, values, count, target, at + k, room)
-        elif vectors == 4:
-            combine_4(source, shift + k, offsets, values, count, target, at + k, room)
-        elif vectors == 5:
-            combine_5(source, shift + k, offsets, values, count, target, at + k, room)
-        elif vectors == 6:
-            combine_6(source, shift + k, offsets, values, count, target, at + k, room)
-        elif vectors == 7:
-            combine_7(source, shift + k, offsets, values, count, target, at + k, room)
-        else:
-            combine_8(source, shift + k, offsets, values, count, target, at + k, room)
+def combine_run(source, shift, offsets, values, count, target, at, run):
+    """What winners.combine says, of any run."""
+    for k in range(0, run, LONGEST):
+        combine(source, shift + k, offsets, values, count, target, at + k, min(run - k, LONGEST))
 
 
 @njit(**OPTIONS)
@@ -70,35 +33,16 @@ def corners_of(H, width, W, C, kernel, stride, dilation):
 
 
 @njit(**OPTIONS)
-def collect(x, corners, winner, dy, at, step, count, images, size, down, target, to, pitch, run, rows):
-    """What winners.collector says, for r < rows and any run."""
-    for k in range(0, run, MOST):
-        source, room, r = x[k:], min(run - k, MOST), 0
+def collect_lines(x, corners, winner, dy, at, step, count, images, size, down, target, to, pitch, run, rows):
+    """What winners.collect says, of any run and any number of lines."""
+    for k in range(0, run, LONGEST):
+        source, room, r = x[k:], min(run - k, LONGEST), 0
+        tall = HEIGHTS[-(-room // LANES) - 1]
         while r < rows:
-            line, into, left, vectors = source[r * down :], to + r * pitch + k, rows - r, -(-room // LANES)
-            if vectors == 1 and left >= 5:
-                collect_51(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 2 and left >= 5:
-                collect_52(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 3 and left >= 3:
-                collect_33(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 1:
-                collect_1(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 2:
-                collect_2(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 3:
-                collect_3(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 4:
-                collect_4(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 5:
-                collect_5(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 6:
-                collect_6(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            elif vectors == 7:
-                collect_7(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            else:
-                collect_8(line, corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room)
-            r += 5 if vectors <= 2 and left >= 5 else 3 if vectors == 3 and left >= 3 else 1
+            many = tall if rows - r >= tall else 1
+            into = to + r * pitch + k
+            collect(source[r * down :], corners, winner, dy, at, step, count, images, size, down, target, into, pitch, room, many)
+            r += many
 
 
 @njit(**OPTIONS)
@@ -115,7 +59,7 @@ def winner_gradient(x, dy, winner, dw, width, kernel, stride, dilation):
         images, x_part = min(block, N - n), source[n * size :]
         for o in range(O):
             at, to = n * windows * O + o, o * kernel[0] * run
-            collect(x_part, corners, where, slope, at, O, windows, images, size, down, target, to, run, run, kernel[0])
+            collect_lines(x_part, corners, where, slope, at, O, windows, images, size, down, target, to, run, run, kernel[0])
 
 
 @njit(**OPTIONS)
@@ -147,5 +91,5 @@ def winner_slope(dy, w, stride, dilation, dx):
             first = 0
             for q in range(places):
                 corner = (n * H + kh * dilation[0]) * W * C + corners[q]
-                combine(source, kh * pitch, offsets[first:], values[first:], ends[q] - first, target, corner, run)
+                combine_run(source, kh * pitch, offsets[first:], values[first:], ends[q] - first, target, corner, run)
                 first = ends[q]

@@ -47,9 +47,13 @@ class Maker:
         cast = self.builder.bitcast(self.at(pointer, index), VECTOR.as_pointer())
         return self.builder.load(cast, align=4)
 
-    def splat(self, pointer: Any, index: Any = 0) -> Any:
-        one = self.builder.insert_element(ir.Constant(VECTOR, ir.Undefined), self.builder.load(self.at(pointer, index)), LONG(0))
+    def spread(self, value: Any) -> Any:
+        """A number in all lanes."""
+        one = self.builder.insert_element(ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined), value, LONG(0))
         return self.builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+    def splat(self, pointer: Any, index: Any = 0) -> Any:
+        return self.spread(self.builder.load(self.at(pointer, index)))
 
     def times(self, a: Any, b: Any, total: Any) -> Any:
         return self.builder.call(self.fma, [a, b, total])
@@ -80,11 +84,8 @@ class Maker:
 
     def lanes(self, room: Any) -> Any:
         """Which lanes of a vector lie within `room` numbers."""
-        kind = ir.VectorType(ir.IntType(32), LANES)
-        few = self.builder.trunc(room, ir.IntType(32))
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), few, LONG(0))
-        many = self.builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
-        return self.builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), many)
+        many = self.spread(self.builder.trunc(room, ir.IntType(32)))
+        return self.builder.icmp_signed("<", ir.Constant(many.type, list(range(LANES))), many)
 
     def masked(self, what: str, kind: Any) -> Any:
         return cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.{what}.v{LANES}f32.p0")

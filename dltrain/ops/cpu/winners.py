@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -11,16 +13,15 @@ from numba.extending import intrinsic
 from dltrain.ops.cpu.tiles import FLOATS, LANES, LONG, LONGS, VECTOR, Maker, code_of
 
 INT = ir.IntType(32)
-PLACES = ir.VectorType(INT, LANES)
 INTS = types.Array(types.int32, 1, "C")
-NOTHING = ir.Constant(VECTOR, None)
+MOST = 8  # vectors of a run
+TALL = (5, 5, 3, 1, 1, 1, 1, 1)  # lines at once, of runs of 1, 2, … vectors: as many sums as there are registers for
 LOWEST = ir.Constant(VECTOR, [float("-inf")] * LANES)
 
 
 def places(made: Maker, place: Any) -> Any:
     """One place in all lanes."""
-    one = made.builder.insert_element(ir.Constant(PLACES, ir.Undefined), made.builder.trunc(place, INT), LONG(0))
-    return made.builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(INT, LANES), [0] * LANES))
+    return made.spread(made.builder.trunc(place, INT))
 
 
 def pooling(made: Maker, vectors: int) -> None:
@@ -88,8 +89,31 @@ class Line:
         self.made.put(values[-1], self.made.at(pointer, self.last), self.lanes)
 
 
-def combination(made: Maker, vectors: int) -> None:
-    """The sums of `combiner`."""
+def chosen(made: Maker, number: Any, kernels: Mapping[int, Callable[[], None]]) -> None:
+    """Goes on with the kernel of this number."""
+    builder = made.builder
+    after = builder.function.append_basic_block("after")
+    switch = builder.switch(number, after)
+    for case, kernel in kernels.items():
+        block = builder.function.append_basic_block("case")
+        switch.add_case(LONG(case), block)
+        builder.position_at_end(block)
+        kernel()
+        builder.branch(after)
+    builder.position_at_end(after)
+
+
+def vectors_of(made: Maker, room: Any) -> Any:
+    """How many vectors hold so many numbers."""
+    return made.builder.sdiv(made.builder.add(room, LONG(LANES - 1)), LONG(LANES))
+
+
+def combination(made: Maker) -> None:
+    """What `combine` says, by the kernel for so many vectors."""
+    chosen(made, vectors_of(made, made.values[-1]), {many: partial(combined, made, many) for many in range(1, MOST + 1)})
+
+
+def combined(made: Maker, vectors: int) -> None:
     source, shift, offsets, values, count, target, at, room = made.values
     line, begin, to = Line(made, vectors, room), made.at(source, shift), made.at(target, at)
 
@@ -101,26 +125,25 @@ def combination(made: Maker, vectors: int) -> None:
     line.write(to, made.loop(LONG(0), count, 1, line.read(to), entry))
 
 
-def combiner(vectors: int) -> Any:
-    """The kernel for a run of `room` numbers, of which the last vector may have fewer.
-
-    target[at + k] += sum over i < count of values[i] source[shift + offsets[i] + k], k < room
-    """
-    code = code_of(combination, vectors)
-
-    @intrinsic
-    def combine(typing: Any, source: Any, shift: Any, offsets: Any, values: Any, count: Any, target: Any, at: Any,
-                room: Any) -> Any:  # fmt: skip
-        one = types.int64
-        return types.void(FLOATS, one, LONGS, FLOATS, one, FLOATS, one, one), code
-
-    return combine
+@intrinsic
+def combine(typing: Any, source: Any, shift: Any, offsets: Any, values: Any, count: Any, target: Any, at: Any, room: Any) -> Any:
+    """target[at + k] += sum over i < count of values[i] source[shift + offsets[i] + k], k < room, MOST vectors at the most"""
+    one = types.int64
+    return types.void(FLOATS, one, LONGS, FLOATS, one, FLOATS, one, one), code_of(combination)
 
 
-def collection(made: Maker, rows: int, vectors: int) -> None:
-    """The sums of `collector`."""
+def collection(made: Maker) -> None:
+    """What `collect` says, by the kernel for so many lines of so many vectors."""
+    tall = made.builder.zext(made.builder.icmp_signed(">", made.values[-1], LONG(1)), LONG)
+    number = made.builder.add(made.builder.mul(vectors_of(made, made.values[-2]), LONG(2)), tall)
+    single = {2 * many: partial(collected, made, 1, many) for many in range(1, MOST + 1)}
+    several = {2 * many + 1: partial(collected, made, height, many) for many, height in enumerate(TALL, 1) if height > 1}
+    chosen(made, number, {**single, **several})
+
+
+def collected(made: Maker, rows: int, vectors: int) -> None:
     builder = made.builder
-    x, corners, winner, dy, at, step, count, images, size, down, target, to, pitch, run = made.values
+    x, corners, winner, dy, at, step, count, images, size, down, target, to, pitch, run, _ = made.values
     line = Line(made, vectors, run)
     into = [made.at(target, builder.add(to, builder.mul(pitch, LONG(r)))) for r in range(rows)]
     nowhere, nothing = INT(0), ir.FloatType()(0.0)
@@ -133,8 +156,7 @@ def collection(made: Maker, rows: int, vectors: int) -> None:
         place, value = builder.load(made.at(winner, here)), builder.load(made.at(dy, here))
         there = builder.icmp_signed(">=", place, nowhere)
         corner = made.long(corners, builder.sext(builder.select(there, place, nowhere), LONG))
-        one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), builder.select(there, value, nothing), LONG(0))
-        many = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(INT, LANES), [0] * LANES))
+        many = made.spread(builder.select(there, value, nothing))
         lines = [made.at(source, builder.add(corner, builder.mul(down, LONG(r)))) for r in range(rows)]
         seen = [values for pointer in lines for values in line.read(pointer)]
         return [made.times(many, values, total) for values, total in zip(seen, sums, strict=True)]
@@ -144,25 +166,17 @@ def collection(made: Maker, rows: int, vectors: int) -> None:
         line.write(pointer, sums[r * vectors : (r + 1) * vectors])
 
 
-def collector(rows: int, vectors: int) -> Any:
-    """The kernel for `rows` lines of taps at once, each a run of so many vectors.
+@intrinsic
+def collect(typing: Any, x: Any, corners: Any, winner: Any, dy: Any, at: Any, step: Any, count: Any, images: Any, size: Any,
+            down: Any, target: Any, to: Any, pitch: Any, run: Any, rows: Any) -> Any:  # fmt: skip
+    """For lines of taps r < rows, which is 1 or what TALL says of the vectors of a run, and k < run:
 
-    target[to + r pitch + k] += sum over n < images, i < count of dy[j] x[n size + corners[winner[j]] + r down + k], k < run,
+    target[to + r pitch + k] += sum over n < images, i < count of dy[j] x[n size + corners[winner[j]] + r down + k],
     where j = at + (n count + i) step;   a winner below 0 gives nothing
     """
-    code = code_of(collection, rows, vectors)
-
-    @intrinsic
-    def collect(typing: Any, x: Any, corners: Any, winner: Any, dy: Any, at: Any, step: Any, count: Any, images: Any, size: Any,
-                down: Any, target: Any, to: Any, pitch: Any, run: Any) -> Any:  # fmt: skip
-        one = types.int64
-        return types.void(FLOATS, LONGS, INTS, FLOATS, one, one, one, one, one, one, FLOATS, one, one, one), code
-
-    return collect
+    one = types.int64
+    given = (FLOATS, LONGS, INTS, FLOATS, one, one, one, one, one, one, FLOATS, one, one, one, one)
+    return types.void(*given), code_of(collection)
 
 
 pool_one, pool_two = pooler(1), pooler(2)
-collect_51, collect_52, collect_33 = collector(5, 1), collector(5, 2), collector(3, 3)
-collect_1, collect_2, collect_3, collect_4 = (collector(1, vectors) for vectors in range(1, 5))
-collect_5, collect_6, collect_7, collect_8 = (collector(1, vectors) for vectors in range(5, 9))
-combine_1, combine_2, combine_3, combine_4, combine_5, combine_6, combine_7, combine_8 = map(combiner, range(1, 9))
