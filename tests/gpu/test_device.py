@@ -18,7 +18,6 @@ from dltrain.layer import Layer
 from dltrain.ops.backend import Reference
 from dltrain.ops.cpu import Cpu
 from dltrain.ops.cuda import Cuda, device
-from dltrain.testing import samples
 
 WHY = device.reason()
 if WHY is not None:
@@ -87,10 +86,7 @@ def test_batches_that_follow_one_another_quickly_are_all_read(cuda: Cuda) -> Non
 @pytest.mark.parametrize(("layer", "shapes"), EXAM.ROWS)
 def test_every_layer_is_what_the_reference_says(cuda: Cuda, layer: Layer, shapes: Any, train: bool) -> None:
     whole = EXAM.whole(shapes)
-    xs, params = samples(layer, whole)
-    slow = EXAM.Chain(layer, whole, Reference(np.float64), train, fast=False)
-    rng = np.random.default_rng(1)
-    values = [*xs, *(rng.standard_normal(tensor.shape) for tensor in slow.given[len(xs) :])]
+    slow, values, params = EXAM.question(layer, whole, train)
     right, found = slow.run(values, params), EXAM.Chain(layer, whole, cuda, train, fast=True).run(values, params)
     for name, want in right.items():
         error = np.abs(np.asarray(found[name], np.float64) - want)

@@ -12,12 +12,10 @@ from dltrain import config as configs
 from dltrain.bursts import at_once, steps
 from dltrain.engine import Engine
 from dltrain.layer import Layer
-from dltrain.ops.backend import Reference
 from dltrain.ops.cuda import Cuda, cublas, cudnn, device, tuning
 from dltrain.registry import LAYERS
 from dltrain.resident import Resident
 from dltrain.tensor import Shape
-from dltrain.testing import samples
 from tests.ops.test_cuda_short import CLOSE, rounded
 
 WHY = device.reason()
@@ -45,9 +43,7 @@ def apart(found: dict[str, Any], right: dict[str, Any]) -> dict[str, float]:
 
 def given(layer: Layer, shapes: list[Shape], short: Cuda, train: bool) -> tuple[Any, list[Any], Any]:
     """The reference's chain of calls, values as the device holds them, and parameters."""
-    xs, params = samples(layer, shapes)
-    slow, rng = EXAM.Chain(layer, shapes, Reference(np.float64), train, fast=False), np.random.default_rng(1)
-    values = [*xs, *(rng.standard_normal(tensor.shape) for tensor in slow.given[len(xs) :])]
+    slow, values, params = EXAM.question(layer, shapes, train)
     return slow, [rounded(value, short) for value in values], params
 
 

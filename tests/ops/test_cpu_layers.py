@@ -140,13 +140,17 @@ def whole(shapes: Any) -> list[Shape]:
     return [Shape(shape, getattr(shape, "dtype", "float")) for shape in shapes]
 
 
+def question(layer: Layer, shapes: list[Shape], train: bool) -> tuple[Chain, list[Any], dict[str, Any]]:
+    """The reference's chain of calls, and what all chains are given: values of tensors and parameters."""
+    xs, params = samples(layer, shapes)
+    slow, rng = Chain(layer, shapes, Reference(np.float64), train, fast=False), np.random.default_rng(1)
+    return slow, [*xs, *(rng.standard_normal(tensor.shape) for tensor in slow.given[len(xs) :])], params
+
+
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize(("layer", "shapes"), ROWS)
 def test_it_is_what_the_reference_says(cpus: list[Cpu], layer: Layer, shapes: Any, train: bool) -> None:
-    xs, params = samples(layer, whole(shapes))
-    slow = Chain(layer, whole(shapes), Reference(np.float64), train, fast=False)
-    rng = np.random.default_rng(1)
-    values = [*xs, *(rng.standard_normal(tensor.shape) for tensor in slow.given[len(xs) :])]
+    slow, values, params = question(layer, whole(shapes), train)
     right = slow.run(values, params)
     for cpu in cpus:
         chain = Chain(layer, whole(shapes), cpu, train, fast=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 
 from dltrain.ops.cuda import Cuda
 from dltrain.ops.cuda.array import BF16, FP16, DeviceArray, narrowed, widened
-from dltrain.ops.cuda.elementwise import cast, over, typed
+from dltrain.ops.cuda.elementwise import cast, of_type, over
 from dltrain.ops.cuda.emulator import Emulator
 from dltrain.ops.cuda.formulas import prelude
 
@@ -193,7 +193,7 @@ def test_a_short_array_goes_nowhere_but_where_the_kernel_says_so(cuda: Cuda) -> 
     for dtype in (BF16, FP16):
         with pytest.raises(TypeError, match=r"poke, argument 0: float \* is given DeviceArray\(\(4,\), "):
             cuda.each("staging", "poke", 4, cuda.alloc(4, dtype), 0)
-    with pytest.raises(TypeError, match=r"cast_fours, argument 0: real \* is given DeviceArray\(\(4,\), uint16\)"):
+    with pytest.raises(TypeError, match=r"map, argument 0: real \* is given DeviceArray\(\(4,\), uint16\)"):
         cast(cuda, cuda.alloc(4, np.uint16), cuda.alloc(4, np.float32))
 
 
@@ -203,9 +203,9 @@ def test_a_copy_of_another_type_lies_as_the_array_does(cuda: Cuda) -> None:
     x = cuda.alloc(24, np.float32).reshape(sizes).transpose((2, 0, 1))
     values = np.arange(24, dtype=np.float32).reshape(x.shape)
     x[...] = values
-    assert typed(cuda, x, np.float32) == ([], x)
+    assert of_type(cuda, x, np.float32) == ([], x)
     for dtype in (BF16, FP16):
-        launches, made = typed(cuda, x, dtype)
+        launches, made = of_type(cuda, x, dtype)
         for launch in launches:
             launch()
         assert (made.dtype, made.sizes, made.axes) == (dtype, x.sizes, x.axes) and made.address != x.address

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from dltrain.layer import Layer
-from dltrain.ops.backend import Reference
 from dltrain.ops.cuda import Cuda
 from dltrain.ops.cuda.emulator import Emulator
 from dltrain.plan.hazards import hazards
-from dltrain.testing import samples
 
 
 def cpu_tests() -> Any:
@@ -39,10 +37,7 @@ def cuda() -> Cuda:
 @pytest.mark.parametrize(("layer", "shapes"), EXAM.ROWS)
 def test_it_is_what_the_reference_says(cuda: Cuda, layer: Layer, shapes: Any, train: bool) -> None:
     whole = EXAM.whole(shapes)
-    xs, params = samples(layer, whole)
-    slow = EXAM.Chain(layer, whole, Reference(np.float64), train, fast=False)
-    rng = np.random.default_rng(1)
-    values = [*xs, *(rng.standard_normal(tensor.shape) for tensor in slow.given[len(xs) :])]
+    slow, values, params = EXAM.question(layer, whole, train)
     right = slow.run(values, params)
     chain = EXAM.Chain(layer, whole, cuda, train, fast=True)
     assert hazards(chain.plan) == []

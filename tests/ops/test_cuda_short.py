@@ -11,7 +11,6 @@ import pytest
 from dltrain.engine import Engine
 from dltrain.layer import Layer
 from dltrain.net import Net
-from dltrain.ops.backend import Reference
 from dltrain.ops.cuda import Cuda
 from dltrain.ops.cuda.array import BF16, narrowed, widened
 from dltrain.ops.cuda.emulator import Emulator
@@ -21,7 +20,6 @@ from dltrain.plan.hazards import hazards
 from dltrain.registry import LAYERS
 from dltrain.sketch import sketch
 from dltrain.tensor import Shape, Tensor
-from dltrain.testing import samples
 from dltrain.wiring import Line
 from tests import zoo
 from tests.ops.test_cuda_layers import EXAM
@@ -66,10 +64,7 @@ def rounded(values: Any, cuda: Cuda) -> Any:
 @pytest.mark.parametrize(("layer", "shapes"), EXAM.ROWS)
 def test_it_is_near_what_the_reference_says(cuda: Cuda, layer: Layer, shapes: Any, train: bool) -> None:
     whole = EXAM.whole(shapes)
-    xs, params = samples(layer, whole)
-    slow = EXAM.Chain(layer, whole, Reference(np.float64), train, fast=False)
-    rng = np.random.default_rng(1)
-    values = [*xs, *(rng.standard_normal(tensor.shape) for tensor in slow.given[len(xs) :])]
+    slow, values, params = EXAM.question(layer, whole, train)
     values = [rounded(value, cuda) for value in values]
     right = slow.run(values, params)
     chain = EXAM.Chain(layer, whole, cuda, train, fast=True)

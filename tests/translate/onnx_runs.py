@@ -25,6 +25,15 @@ class Silent(Console):
         pass
 
 
+def node(op: str, inputs: str, outputs: str, **keys: Any) -> Any:
+    """A node; its inputs and outputs with blanks between."""
+    return helper.make_node(op, inputs.split(), outputs.split(), **keys)
+
+
+def ints(*values: int) -> Any:
+    return np.array(values, np.int64)
+
+
 def model(
     nodes: Sequence[Any], inputs: Mapping[str, Sequence[int | str]], outputs: Sequence[str], opset: int = 17, kind: int = TensorProto.FLOAT,
     **weights: Array,

@@ -14,21 +14,13 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not there: pip install
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from dltrain.translate.onnx_import import imported  # noqa: E402
-from tests.translate.onnx_runs import agree, model, ours  # noqa: E402
+from tests.translate.onnx_runs import agree, ints, model, node, ours  # noqa: E402
 
 RNG = np.random.default_rng(7)
 
 
 def w(*sizes: int) -> Any:
     return RNG.standard_normal(sizes).astype(np.float32)
-
-
-def ints(*values: int) -> Any:
-    return np.array(values, np.int64)
-
-
-def node(op: str, inputs: str, outputs: str, **keys: Any) -> Any:
-    return helper.make_node(op, inputs.split(), outputs.split(), **keys)
 
 
 def lines(made: Any, folder: Path) -> list[tuple[str, str]]:

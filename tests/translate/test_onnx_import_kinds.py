@@ -15,14 +15,10 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from dltrain.errors import DataError  # noqa: E402
 from dltrain.translate.onnx_import import imported  # noqa: E402
-from tests.translate.onnx_runs import agree, model, saved  # noqa: E402
+from tests.translate.onnx_runs import agree, model, node, saved  # noqa: E402
 
 RNG = np.random.default_rng(11)
 WORDS = np.array([[0, 1, 2, 3], [5, 1, 1, 6]])
-
-
-def node(op: str, inputs: str, outputs: str, **keys: Any) -> Any:
-    return helper.make_node(op, inputs.split(), outputs.split(), **keys)
 
 
 def whole(nodes: list[Any], kind: int = TensorProto.INT64) -> Any:

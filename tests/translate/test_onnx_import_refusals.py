@@ -20,17 +20,13 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from dltrain.cli import cli  # noqa: E402
 from dltrain.errors import ConfigError, DataError, DltrainError  # noqa: E402
 from dltrain.translate.onnx_import import imported  # noqa: E402
-from tests.translate.onnx_runs import model, saved  # noqa: E402
+from tests.translate.onnx_runs import model, node, saved  # noqa: E402
 
 RNG = np.random.default_rng(3)
 
 
 def w(*sizes: int) -> Any:
     return RNG.standard_normal(sizes).astype(np.float32)
-
-
-def node(op: str, inputs: str, outputs: str, **keys: Any) -> Any:
-    return helper.make_node(op, inputs.split(), outputs.split(), **keys)
 
 
 def small() -> Any:

@@ -11,25 +11,17 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="onnx is not there: pip install onnx")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not there: pip install onnxruntime")
 
-from onnx import TensorProto, helper  # noqa: E402
+from onnx import TensorProto  # noqa: E402
 
 from dltrain.errors import DataError  # noqa: E402
 from dltrain.translate.onnx_import import imported  # noqa: E402
-from tests.translate.onnx_runs import agree, model, saved  # noqa: E402
+from tests.translate.onnx_runs import agree, ints, model, node, saved  # noqa: E402
 
 RNG = np.random.default_rng(5)
 
 
 def w(*sizes: int) -> Any:
     return RNG.standard_normal(sizes).astype(np.float32)
-
-
-def ints(*values: int) -> Any:
-    return np.array(values, np.int64)
-
-
-def node(op: str, inputs: str, outputs: str, **keys: Any) -> Any:
-    return helper.make_node(op, inputs.split(), outputs.split(), **keys)
 
 
 def held(nodes: list[Any]) -> dict[str, Any]:

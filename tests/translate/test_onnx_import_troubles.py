@@ -15,17 +15,13 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from dltrain.errors import DataError  # noqa: E402
 from dltrain.translate.onnx_import import imported  # noqa: E402
-from tests.translate.onnx_runs import agree, model, saved  # noqa: E402
+from tests.translate.onnx_runs import agree, model, node, saved  # noqa: E402
 
 RNG = np.random.default_rng(13)
 
 
 def w(*sizes: int) -> Any:
     return RNG.standard_normal(sizes).astype(np.float32)
-
-
-def node(op: str, inputs: str, outputs: str, **keys: Any) -> Any:
-    return helper.make_node(op, inputs.split(), outputs.split(), **keys)
 
 
 def branch(name: str) -> Any:

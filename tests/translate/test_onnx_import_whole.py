@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 onnx = pytest.importorskip("onnx", reason="onnx is not there: pip install onnx")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not there: pip install onnxruntime")
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, numpy_helper  # noqa: E402
 
 from dltrain.translate.onnx_import import imported  # noqa: E402
-from tests.translate.onnx_runs import agree, model, ours, theirs  # noqa: E402
+from tests.translate.onnx_runs import agree, model, node, ours, theirs  # noqa: E402
 
 RNG = np.random.default_rng(7)
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -25,10 +25,6 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 
 def w(*sizes: int) -> Any:
     return RNG.standard_normal(sizes).astype(np.float32)
-
-
-def node(op: str, inputs: str, outputs: str, **keys: Any) -> Any:
-    return helper.make_node(op, inputs.split(), outputs.split(), **keys)
 
 
 # --- small nets at random ---

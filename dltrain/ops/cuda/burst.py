@@ -13,13 +13,11 @@ import numpy as np
 
 from dltrain.ops.backend import Kernel
 from dltrain.ops.cuda.array import DeviceArray
-from dltrain.ops.cuda.launch import view
+from dltrain.ops.cuda.staging import SLOTS
 
 if TYPE_CHECKING:
     from dltrain.ops.cuda.backend import Cuda
     from dltrain.ops.cuda.runner import Launches
-
-SLOTS = 3
 
 
 class Pick(NamedTuple):
@@ -53,10 +51,7 @@ class Burst:
         cuda, at = self.cuda, step * (self.ahead + self.rows)
         head, rows = self.words[at : at + self.ahead], self.words[at + self.ahead : at + self.ahead + self.rows]
         made: list[Kernel] = [cuda.each("staging", "deal", self.ahead, head, self.places)]
-        for to, table in picks:
-            kernel = "pick_int" if to.dtype == np.int32 else "pick_float"
-            made.append(cuda.each("staging", kernel, to.size, table, rows, to, view(to), to.size // self.rows))
-        return made
+        return [*made, *(cuda.staging.picking(to, table, rows) for to, table in picks)]
 
     def __call__(self, scalars: Sequence[Any], rows: Any) -> None:
         """One array of `count` values for each scalar, and (count, samples) rows."""

@@ -14,7 +14,7 @@ import numpy as np
 from dltrain.ops.backend import Kernel
 from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.backend import Cuda
-from dltrain.ops.cuda.elementwise import typed
+from dltrain.ops.cuda.elementwise import of_type
 from dltrain.ops.cuda.tuning import Given, Way, there
 
 NAMES = ("libcublasLt.so.13", "libcublasLt.so.12")
@@ -166,8 +166,8 @@ def alike(cuda: Cuda, given: Given) -> tuple[list[Kernel], Given]:
     a, b, c, bias = given["a"], given["b"], given["c"], given["bias"]
     assert a is not None and b is not None and c is not None
     short = next((each.dtype for each in (a, b) if each.dtype != np.float32), a.dtype)
-    made = {"a": typed(cuda, a, short), "b": typed(cuda, b, short)}
-    made |= {} if bias is None else {"bias": typed(cuda, bias, c.dtype)}
+    made = {"a": of_type(cuda, a, short), "b": of_type(cuda, b, short)}
+    made |= {} if bias is None else {"bias": of_type(cuda, bias, c.dtype)}
     return [each for launches, _ in made.values() for each in launches], given | {name: one for name, (_, one) in made.items()}
 
 

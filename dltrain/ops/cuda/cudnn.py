@@ -13,7 +13,7 @@ from dltrain.ops.backend import Kernel
 from dltrain.ops.cuda import compiler
 from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.backend import Cuda
-from dltrain.ops.cuda.elementwise import added, cast, typed
+from dltrain.ops.cuda.elementwise import added, cast, of_type
 from dltrain.ops.cuda.tuning import Given, Way, there
 from dltrain.ops.window import Window
 
@@ -156,7 +156,7 @@ class Library:
             raise RuntimeError(f"cuDNN cannot do this: {error}") from error
         before, arrays, to = list[Kernel](), dict[str, DeviceArray](), there(given, self.made)
         for name in self.sizes:
-            launches, arrays[name] = typed(self.cuda, there(given, name), self.stored) if name != self.made else ([], to)
+            launches, arrays[name] = of_type(self.cuda, there(given, name), self.stored) if name != self.made else ([], to)
             before += launches
         behind = []
         if self.kind == "conv_dw" or to.dtype != self.stored:

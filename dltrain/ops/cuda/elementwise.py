@@ -22,10 +22,14 @@ def over(arrays: int, body: str, more: str = "", fours: bool = False) -> str:
 
 def mapped(call: Call, arrays: Arrays, cuda: Cuda, body: str, more: str = "", *values: object, out: str = "y") -> list[Kernel]:
     """`more` are numbers, or else there are other arrays, which go one by one."""
-    xs = [arrays.memory(tensor) for tensor in tensors(call, "xs")]
     (y,) = memory(call, arrays, out)
+    return [each(cuda, body, [arrays.memory(tensor) for tensor in tensors(call, "xs")], y, more, *values)]
+
+
+def each(cuda: Cuda, body: str, xs: Sequence[DeviceArray], y: DeviceArray, more: str = "", *values: object) -> Kernel:
+    """`body` for each element of y, four at a time where that is possible."""
     fours = "*" not in more and all(array.in_fours for array in (*xs, y))
-    return [cuda.each("", "map", y.size // (4 if fours else 1), *xs, y, *values, text=over(len(xs), body, more, fours))]
+    return cuda.each("", "map", y.size // (4 if fours else 1), *xs, y, *values, text=over(len(xs), body, more, fours))
 
 
 @recipe("elementwise", short="xs y")
@@ -85,9 +89,7 @@ def add_into(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 def added(cuda: Cuda, x: DeviceArray, y: DeviceArray) -> Kernel:
     """y += x"""
-    if x.in_fours and y.in_fours:
-        return cuda.each("elementwise", "add_fours", y.size // 4, x, y)
-    return cuda.each("elementwise", "add_into", y.size, x, y)
+    return each(cuda, "y[i] = x0[i] + x1[i];", [y, x], y)
 
 
 @recipe("copy", short="x y")
@@ -104,12 +106,10 @@ def copy(call: Call, arrays: Arrays, cuda: Cuda) -> Sequence[Kernel]:
 
 def cast(cuda: Cuda, x: DeviceArray, y: DeviceArray) -> Kernel:
     """y = x, of another type of real numbers, in the order of the memory"""
-    if x.in_fours and y.in_fours:
-        return cuda.each("elementwise", "cast_fours", y.size // 4, x, y)
-    return cuda.each("elementwise", "cast", y.size, x, y)
+    return each(cuda, "y[i] = (float)x0[i];", [x], y)
 
 
-def typed(cuda: Cuda, x: DeviceArray, dtype: Any) -> tuple[list[Kernel], DeviceArray]:
+def of_type(cuda: Cuda, x: DeviceArray, dtype: Any) -> tuple[list[Kernel], DeviceArray]:
     """x as numbers of a type: itself, or a copy in scratch memory and what makes it."""
     if x.dtype == dtype:
         return [], x

@@ -12,7 +12,7 @@ import numpy as np
 
 from dltrain.ops.cuda.array import BF16, FP16, DeviceArray
 from dltrain.ops.cuda.driver import Driver
-from dltrain.ops.cuda.texts import Kernel, kernels_of, typed
+from dltrain.ops.cuda.texts import Kernel, kernels_of, specialised
 
 POINTERS = {"float *": "float32", "int *": "int32", "double *": "float64", "byte *": "uint8", "u64 *": "uint64"}
 REALS = {np.dtype(np.float32): "float", BF16: "bf16", FP16: "fp16"}  # what a `real *` may point to
@@ -85,7 +85,7 @@ def launch(
     if len(kernel.types) != len(args):
         raise TypeError(f"{name} takes {len(kernel.types)} arguments and is given {len(args)}")
     reals = tuple(real(kind, value) for kind, value in zip(kernel.types, args))
-    text = typed(text, name, reals) if set(reals) != {"float"} else text
+    text = specialised(text, name, reals) if set(reals) != {"float"} else text
     values = [argument(kind, value, f"{name}, argument {number}") for number, (kind, value) in enumerate(zip(kernel.types, args))]
     pointers = (ctypes.c_void_p * max(1, len(values)))(*(ctypes.addressof(value) for value in values))
     shape, threads = three(grid), three(block)

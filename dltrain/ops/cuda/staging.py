@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltrain.ops.cuda.array import DeviceArray
-from dltrain.ops.cuda.launch import view
+from dltrain.ops.cuda.launch import Launch, view
 from dltrain.tensor import Picked, Raw
 
 if TYPE_CHECKING:
@@ -59,11 +59,15 @@ class Staging:
 
     def pick(self, to: DeviceArray, values: Picked) -> None:
         """Rows of a table that lies on the device."""
-        table, kernel = self.table(values.table, to), "pick_int" if to.dtype == np.int32 else "pick_float"
+        table = self.table(values.table, to)
         raw, slot = self.send(to, np.ascontiguousarray(values.rows, np.int32))
-        logical = to if to.shape == values.shape else to.reshape(values.shape)
-        self.cuda.each("staging", kernel, to.size, table, raw, logical, view(logical), to.size // len(values))()
+        self.picking(to if to.shape == values.shape else to.reshape(values.shape), table, raw)()
         self.cuda.driver.raise_flag(slot.free)
+
+    def picking(self, to: DeviceArray, table: DeviceArray, rows: DeviceArray) -> Launch:
+        """to = these rows of the table"""
+        kernel = "pick_int" if to.dtype == np.int32 else "pick_float"
+        return self.cuda.each("staging", kernel, to.size, table, rows, to, view(to), to.size // len(rows))
 
     def work_out(self, to: DeviceArray, values: Raw) -> None:
         """Bytes, and what is left to do with each, as NumPy would: no product and sum in one."""

@@ -43,7 +43,7 @@ def kind(parameter: str) -> str:
 
 
 @cache
-def typed(text: str, name: str, types: tuple[str, ...]) -> str:
+def specialised(text: str, name: str, types: tuple[str, ...]) -> str:
     """The text in which the `real` of each of a kernel's parameters is a type of its own: float, bf16 or fp16."""
 
     def said(found: re.Match[str]) -> str:
